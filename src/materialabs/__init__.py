@@ -1,0 +1,1 @@
+"""materialabs discovers materials."""

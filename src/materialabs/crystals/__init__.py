@@ -1,0 +1,1 @@
+"""Crystals as columns: batch, files, symmetry, neighbours, fingerprints, prototypes."""
