@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from materialabs.crystals.columns import Columns
-from materialabs.crystals.compositions import Compositions, ragged_rows
+from materialabs.crystals.compositions import Compositions, chosen_rows, ragged_rows
 from materialabs.crystals.occupancy import Occupancy
 from materialabs.errors import DisorderError, InputError
 
@@ -62,7 +62,7 @@ class Crystals:
         numbers = _checked_numbers(self.numbers)
         pbc = np.ones((count, 3), bool) if self.pbc is None else np.array(self.pbc, dtype=bool)
         _check_shapes(lattice, frac, numbers, offsets, pbc)
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "lattice": lattice, "frac": frac, "numbers": numbers, "offsets": offsets, "pbc": pbc,
         }  # fmt: skip
         for name, array in arrays.items():
@@ -184,7 +184,7 @@ class Crystals:
     def __getitem__(self, selection: int | slice | ArrayLike) -> Crystals:
         if isinstance(selection, (int, np.integer)) and not -len(self) <= selection < len(self):
             raise IndexError(f"crystal {selection} of {len(self)}")
-        return self.take(np.atleast_1d(np.arange(len(self))[selection]))
+        return self.take(chosen_rows(len(self), selection))
 
     def __iter__(self) -> Iterator[Crystals]:
         return (self[index] for index in range(len(self)))
@@ -262,12 +262,12 @@ class Crystals:
     @property
     def volumes(self) -> NDArray[np.float64]:
         """Cell volume of each crystal [n], cubic angstrom."""
-        return np.abs(np.linalg.det(self.lattice))
+        return np.asarray(np.abs(np.linalg.det(self.lattice)))
 
     @property
     def positions(self) -> NDArray[np.float64]:
         """Cartesian coordinates [N, 3], angstrom."""
-        return np.einsum("ij,ijk->ik", self.frac, self.lattice[self.owners])
+        return np.asarray(np.einsum("ij,ijk->ik", self.frac, self.lattice[self.owners]))
 
     @cached_property
     def compositions(self) -> Compositions:

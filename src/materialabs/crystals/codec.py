@@ -1,6 +1,6 @@
-"""A compact, exact and bounded bytes form of a batch, for storage.
+r"""A compact, exact and bounded bytes form of a batch, for storage.
 
-Layout: the magic ``MLXTAL1\\n``, then one zlib stream that holds a 4-byte length, a JSON header
+Layout: the magic ``MLXTAL1\n``, then one zlib stream that holds a 4-byte length, a JSON header
 of that length, and the raw little-endian arrays in the header's order. No code is ever run on
 reading, and every size is checked before memory is asked for.
 """
@@ -48,6 +48,10 @@ def encode(crystals: Crystals) -> bytes:
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     body = b"".join([struct.pack("<I", len(text)), text, *(a.tobytes() for a in arrays)])
     return MAGIC + zlib.compress(body, 6)
+
+
+def _put_table(arrays: list[NDArray[Any]], table: Columns) -> dict[str, Any]:
+    return {name: _put(arrays, column) for name, column in sorted(table.items())}
 
 
 def _put(arrays: list[NDArray[Any]], values: NDArray[Any]) -> dict[str, Any]:

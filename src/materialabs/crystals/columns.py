@@ -139,7 +139,8 @@ def is_missing(column: Column) -> NDArray[np.bool_]:
         mask = np.array([value is None for value in column], dtype=bool)
     else:
         mask = np.zeros(column.shape, dtype=bool)
-    return mask.reshape(len(column), -1).all(axis=1) if mask.ndim > 1 else mask
+    per_row = mask.reshape(len(column), -1).all(axis=1) if mask.ndim > 1 else mask
+    return np.asarray(per_row, dtype=bool)
 
 
 class Columns(Mapping[str, Column]):

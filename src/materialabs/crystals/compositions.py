@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -68,7 +69,7 @@ def _parse_group(text: str, formula: str) -> dict[int, float]:
             raise FormulaError(
                 f"The formula {formula!r} cannot be read at {text[position:][:10]!r}{hint}."
             )
-        symbol, opening, closing, amount, _ = token.groups()
+        symbol, opening, _closing, amount, _ = token.groups()
         position = token.end()
         if amount is not None:
             if last is None:
@@ -197,7 +198,7 @@ class Compositions:
         return len(self.offsets) - 1
 
     def __getitem__(self, selection: int | slice | ArrayLike) -> Compositions:
-        rows = np.atleast_1d(np.arange(len(self))[selection])
+        rows = chosen_rows(len(self), selection)
         gathered, offsets = ragged_rows(self.offsets, rows)
         return Compositions(self.elements[gathered], self.amounts[gathered], offsets)
 
@@ -275,8 +276,16 @@ class Compositions:
     def _keys(self) -> Iterator[tuple[tuple[int, float], ...]]:
         pairs = list(zip(self.elements.tolist(), self.amounts.tolist(), strict=True))
         offsets = self.offsets.tolist()
-        for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+        for start, stop in itertools.pairwise(offsets):
             yield tuple(pairs[start:stop])
+
+
+def chosen_rows(count: int, selection: int | slice | ArrayLike) -> NDArray[np.int64]:
+    """The positions that an index, a slice, a mask or a list of positions chooses."""
+    everything = np.arange(count, dtype=np.int64)
+    if isinstance(selection, (int, slice)):
+        return np.atleast_1d(everything[selection])
+    return np.atleast_1d(everything[np.asarray(selection)])
 
 
 def ragged_rows(

@@ -197,7 +197,7 @@ def _full_stress(stress: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cell_of(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The cell, completed along directions that have none, and the origin used then."""
+    """Complete the cell along directions that have none; give it and the origin used then."""
     cell = np.array(atoms.cell.array, dtype=float)
     missing = np.linalg.norm(cell, axis=1) < 1e-8
     if not missing.any():

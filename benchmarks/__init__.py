@@ -1,0 +1,1 @@
+"""One module for each benchmark; ``make bench NAME=hull`` runs one and writes its results."""
