@@ -1,1 +1,47 @@
-"""materialabs discovers materials."""
+"""materialabs discovers materials.
+
+The names here are the stable face of the package; everything is loaded on first use, so that
+``import materialabs`` is quick::
+
+    import materialabs as ml
+
+    crystals = ml.read("structures/*.cif")
+    hull = ml.Hull(formulas, ml.Energies(values, "formation", ml.Level("PBE")))
+    distance = hull.distance(candidates, energies)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from materialabs.crystals.batch import Crystals
+    from materialabs.crystals.files import read, write
+    from materialabs.generation import generate
+    from materialabs.hull import Hull
+    from materialabs.levels import Energies, Level
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Crystals": "materialabs.crystals.batch",
+    "Energies": "materialabs.levels",
+    "Hull": "materialabs.hull",
+    "Level": "materialabs.levels",
+    "generate": "materialabs.generation",
+    "read": "materialabs.crystals.files",
+    "write": "materialabs.crystals.files",
+}
+
+__all__ = ["Crystals", "Energies", "Hull", "Level", "__version__", "generate", "read", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'materialabs' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,1 +1,42 @@
-"""Room under construction."""
+"""The command line: ``materialabs`` and its verbs. No science here."""
+
+from __future__ import annotations
+
+import sys
+
+FAILED = 1
+"""Exit code: the work failed."""
+
+WRONG_CALL = 2
+"""Exit code: the call was wrong."""
+
+INTERRUPTED = 130
+"""Exit code of a run stopped with Ctrl-C, as shells use it."""
+
+
+def main() -> None:
+    """Run the command line; every error that is ours becomes one sentence and an exit code."""
+    from materialabs.errors import InputError, MaterialabsError, NotFound, PhysicsError
+
+    try:
+        from materialabs.cli.app import app
+
+        app(prog_name="materialabs")
+    except (InputError, PhysicsError, NotFound) as error:
+        sys.exit(_say(str(error), WRONG_CALL))
+    except MaterialabsError as error:
+        sys.exit(_say(str(error), FAILED))
+    except KeyboardInterrupt:
+        sys.exit(_say("Stopped. Nothing half-written was left behind.", INTERRUPTED))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(FAILED)
+    except PermissionError as error:
+        sys.exit(_say(f"No permission: {error.filename}. Choose a place you may use.", FAILED))
+    except MemoryError:
+        sys.exit(_say("Not enough memory: work on fewer crystals at a time.", FAILED))
+
+
+def _say(sentence: str, code: int) -> int:
+    print(f"materialabs: {sentence}", file=sys.stderr)  # noqa: T201 - the command line's voice
+    return code

@@ -1,0 +1,45 @@
+"""The verbs and their options."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from materialabs.cli import convert, doctor, generate, hull, inspect
+
+app = typer.Typer(
+    name="materialabs",
+    help="Discover materials: generate crystals, judge them against the convex hull, record all.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from materialabs import __version__
+
+        typer.echo(f"materialabs {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Discover materials: generate crystals, judge them against the convex hull, record all."""
+
+
+app.command("hull")(hull.hull)
+app.add_typer(generate.app, name="generate")
+app.command("inspect")(inspect.inspect)
+app.command("convert")(convert.convert)
+app.command("doctor")(doctor.doctor)

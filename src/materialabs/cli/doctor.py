@@ -1,0 +1,163 @@
+"""``materialabs doctor``: what is installed, what works, how to mend what does not."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from materialabs.cli.output import print_json, print_rows
+
+LEAST_FREE_DISK_GB = 1.0
+"""Below this a campaign's store and caches will not fit."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is installed, what works, and how to mend what does not."""
+    findings = list(examine())
+    if json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        print_rows([vars(finding) for finding in findings])
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything, one finding at a time; nothing raises."""
+    yield _python()
+    for package in _required():
+        yield _package(package)
+    for package, purpose in OPTIONAL.items():
+        yield _optional(package, purpose)
+    yield _disk()
+    yield _cache()
+    for subject, check in SELF_CHECKS.items():
+        yield _self_check(subject, check)
+
+
+OPTIONAL = {
+    "matscipy": "a peer in benchmarks: make bench",
+    "vesin": "a peer in benchmarks: make bench",
+    "pyxtal": "a peer in benchmarks: make bench",
+}
+"""Packages that some users want, and what for."""
+
+
+def _python() -> Finding:
+    version = sys.version.split()[0]
+    if sys.version_info < (3, 11):
+        return Finding("Python", "broken", version, "install Python 3.11 or newer")
+    return Finding("Python", "works", version)
+
+
+def _required() -> list[str]:
+    lines = metadata.requires("materialabs") or []
+    return [line.split(">")[0].split("=")[0].strip() for line in lines if "extra ==" not in line]
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, "works", metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "broken", "not installed", f"pip install {name}")
+
+
+def _optional(name: str, purpose: str) -> Finding:
+    try:
+        return Finding(name, "works", metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "absent", "not installed (optional)", purpose)
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    if free < LEAST_FREE_DISK_GB:
+        return Finding("disk", "broken", f"{free:.1f} GB free here", "free some space")
+    return Finding("disk", "works", f"{free:.0f} GB free here")
+
+
+def _cache() -> Finding:
+    """Whether compiled kernels can be kept between runs."""
+    import materialabs
+
+    home = Path(materialabs.__file__).parent
+    try:
+        with tempfile.TemporaryFile(dir=home):
+            return Finding("kernel cache", "works", "beside the package")
+    except OSError:
+        remedy = "set NUMBA_CACHE_DIR to a folder you may write, or wait for it each start"
+        return Finding("kernel cache", "slow", "the package's folder is read-only", remedy)
+
+
+def _self_check(subject: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, "works", check())
+    except Exception as error:  # a doctor reports every failure and dies of none
+        return Finding(subject, "broken", f"{type(error).__name__}: {error}", "reinstall")
+
+
+def _neighbours() -> str:
+    """Count the first shell of copper, twelve atoms at a/sqrt(2)."""
+    from ase.build import bulk
+
+    from materialabs.crystals.batch import Crystals
+    from materialabs.crystals.neighbours import neighbours
+
+    count = len(neighbours(Crystals.from_ase(bulk("Cu", a=3.6)), 2.7).distance)
+    return _expect(count == 12, f"{count} neighbours of copper in the first shell")
+
+
+def _symmetry() -> str:
+    """Find the space group of copper, Fm-3m."""
+    from ase.build import bulk
+
+    from materialabs.crystals.batch import Crystals
+    from materialabs.crystals.symmetry import symmetry
+
+    number = int(symmetry(Crystals.from_ase(bulk("Cu"))).number[0])
+    return _expect(number == 225, f"copper has space group {number}")
+
+
+def _hull() -> str:
+    """Judge a phase half-way between two elements against a known line."""
+    from materialabs.hull import Hull
+    from materialabs.levels import Energies, Level
+
+    level = Level("PBE")
+    hull = Hull(["MgO"], Energies([-3.0], "formation", level))
+    distance = float(hull.distance(["Mg3O"], Energies([-1.0], "formation", level))[0])
+    return _expect(abs(distance - 0.5) < 1e-9, f"Mg3O lies {distance:.3f} eV/atom above a hull")
+
+
+def _expect(right: bool, statement: str) -> str:
+    if not right:
+        raise AssertionError(statement)
+    return statement
+
+
+SELF_CHECKS: dict[str, Callable[[], str]] = {
+    "neighbour lists": _neighbours,
+    "symmetry": _symmetry,
+    "hull": _hull,
+}
+"""Small calculations with known answers."""

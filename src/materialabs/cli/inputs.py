@@ -1,0 +1,37 @@
+"""How verbs take files and settings; the one place where settings are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from materialabs.crystals.batch import Crystals
+    from materialabs.crystals.files import ReadReport
+    from materialabs.settings import Settings
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings from the environment, with one sentence for a wrong one."""
+    from pydantic import ValidationError
+
+    from materialabs.errors import InputError
+    from materialabs.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise InputError(f"The setting MATERIALABS_{name}: {first['msg']}.") from error
+
+
+def read_crystals(paths: Sequence[str], *, ordered: bool = False) -> tuple[Crystals, ReadReport]:
+    """Read crystals and the report of what was refused."""
+    from materialabs.crystals.files import ReadReport, read
+
+    report = ReadReport()
+    crystals = read(list(paths), report=report, progress=None if settings().progress else False)
+    return (crystals.ordered() if ordered else crystals), report

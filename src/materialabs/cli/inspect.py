@@ -1,0 +1,39 @@
+"""``materialabs inspect``: what files hold, and what was refused and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from materialabs.cli.output import note, print_json, print_rows
+
+Paths = Annotated[list[str], typer.Argument(help="Files, folders or patterns such as '*.cif'.")]
+
+
+def inspect(
+    paths: Paths,
+    tolerance: Annotated[float, typer.Option(help="Symmetry tolerance, angstrom.")] = 0.01,
+    rows: Annotated[int, typer.Option(help="Rows to print; 0 for all.", min=0)] = 20,
+    ordered: Annotated[bool, typer.Option(help="Take ordered approximants.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the crystals in files: formula, space group, prototype, volume, density.
+
+    Files that cannot be read are listed with the reason; they never stop the rest.
+    """
+    from materialabs.cli.inputs import read_crystals, settings
+    from materialabs.crystals.listing import listing
+
+    crystals, report = read_crystals(paths, ordered=ordered)
+    shown = crystals if json or rows == 0 else crystals[:rows]
+    table = listing(shown, tolerance=tolerance, threads=settings().threads)
+    refused: list[dict[str, Any]] = report.rows()
+    if json:
+        print_json({"crystals": table, "count": len(crystals), "refused": refused})
+        return
+    print_rows(table, title=f"{len(crystals)} crystals")
+    if len(shown) < len(crystals):
+        note(f"... and {len(crystals) - len(shown)} more; --rows 0 prints all.")
+    if refused:
+        print_rows(refused, title=f"{len(refused)} refused")

@@ -1,0 +1,64 @@
+"""A batch as rows that a person reads: formula, space group, prototype, volume, density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialabs.crystals.batch import Crystals
+from materialabs.elements import ATOMIC_MASS
+from materialabs.units import GRAM_PER_CUBIC_CENTIMETRE_PER_AMU_PER_CUBIC_ANGSTROM
+
+
+def densities(crystals: Crystals) -> NDArray[np.float64]:
+    """Mass density of each crystal [n], g/cm^3, partial occupancies counted as fractions."""
+    compositions = crystals.compositions
+    elements = compositions.present()
+    masses = compositions.dense(elements) @ ATOMIC_MASS[list(elements)]
+    return np.asarray(
+        masses / crystals.volumes * GRAM_PER_CUBIC_CENTIMETRE_PER_AMU_PER_CUBIC_ANGSTROM
+    )
+
+
+def listing(
+    crystals: Crystals, *, tolerance: float = 0.01, threads: int = 1
+) -> list[dict[str, Any]]:
+    """One row for each crystal, ready to print or to write as JSON.
+
+    Parameters
+    ----------
+    crystals
+        Any batch; disordered crystals are listed too.
+    tolerance
+        Symmetry tolerance, angstrom.
+    threads
+        Threads of the symmetry search.
+    """
+    from materialabs.crystals.symmetry import symmetry
+
+    found = symmetry(crystals, tolerance, threads=threads)
+    symbols = found.symbols()
+    return [
+        {
+            "id": name,
+            "formula": formula,
+            "sites": int(count),
+            "space group": f"{symbol} ({number})" if number else "-",
+            "volume (Å³/atom)": round(float(volume / count), 3),
+            "density (g/cm³)": round(float(density), 3),
+            "order": "partial" if partial else "full",
+        }
+        for name, formula, count, number, symbol, volume, density, partial in zip(
+            crystals.ids(),
+            crystals.reduced_formulas(),
+            crystals.counts,
+            found.number,
+            symbols,
+            crystals.volumes,
+            densities(crystals),
+            crystals.disordered(),
+            strict=True,
+        )
+    ]

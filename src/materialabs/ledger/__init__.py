@@ -1,0 +1,1 @@
+"""The signed, append-only log: Merkle tree, checkpoints, keys and proofs."""
