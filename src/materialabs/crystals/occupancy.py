@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,10 @@ class Occupancy:
     fractions: NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        for name, dtype in (("offsets", np.int64), ("occupants", np.uint8), ("fractions", float)):
+            array: NDArray[Any] = np.ascontiguousarray(getattr(self, name), dtype=dtype).view()
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
         totals = self.totals()
         if np.any(np.diff(self.offsets) < 1):
             raise InputError("Every site needs at least one occupant.")

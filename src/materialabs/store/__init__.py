@@ -1,0 +1,1 @@
+"""Where every crystal, property and prediction lives: records, schema, query, ingest, export."""
