@@ -1,0 +1,199 @@
+"""The store: one file, or one PostgreSQL database, with everything that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, func, select
+
+from materialabs.crystals.batch import Crystals
+from materialabs.crystals.blobs import from_blobs
+from materialabs.errors import IntegrityError, NotFound
+from materialabs.ledger.entries import LogEntry, key_fields, signed_entry
+from materialabs.ledger.keys import ContributorKey
+from materialabs.store import schema
+from materialabs.store.database import open_database, reading, writing
+from materialabs.store.identity import Identity, open_identity
+from materialabs.store.log import append, read_leaves, read_state
+from materialabs.store.observations import (
+    prepare_crystals,
+    prepare_record,
+    read_record,
+    records_of,
+)
+from materialabs.store.records import Property, Record
+from materialabs.store.rows import chunks
+from materialabs.store.writer import Written, write
+
+BATCH = 2000
+"""Crystals in one transaction: about a second of work, so that little is lost at a power cut."""
+
+
+class Store:
+    """Crystals, properties and the log that proves them; a context manager.
+
+    Parameters
+    ----------
+    place
+        Path of a SQLite file, made when missing, or a ``postgresql://`` URL.
+    keys
+        Folder of the keys; the user's own by default.
+    """
+
+    def __init__(self, place: str | Path, *, keys: Path | None = None) -> None:
+        self.place = str(place)
+        self.engine = open_database(place)
+        self._keys = keys
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The keys that this store is written with; made, and admitted to the log, on first use."""
+        identity = open_identity(self.engine, self._keys)
+        self._admit(identity)
+        return identity
+
+    def _admit(self, identity: Identity) -> None:
+        """Enter the contributor's key in the log if it is not there."""
+        with writing(self.engine) as connection:
+            if _key_is_known(connection, identity.contributor):
+                return
+            entry = signed_entry("key-add", key_fields(identity.contributor), identity.log)
+            append(connection, [entry], identity.signer)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def add(
+        self,
+        crystals: Crystals,
+        properties: Sequence[tuple[Property, ...]] | None = None,
+        *,
+        doi: str = "",
+    ) -> Written:
+        """Store crystals, each with its properties, as one record a crystal.
+
+        Parameters
+        ----------
+        crystals
+            Any batch; the ``id`` column becomes each record's source.
+        properties
+            For each crystal; none by default.
+        doi
+            Where they were published.
+        """
+        listed = properties or [()] * len(crystals)
+        totals = Written(0, 0, 0, 0)
+        for start in range(0, len(crystals), BATCH):
+            part = crystals[start : start + BATCH]
+            records = records_of(part, listed[start : start + BATCH], doi=doi)
+            done = self._write(part, records, {})
+            totals = Written(
+                totals.crystals + done.crystals,
+                totals.records + done.records,
+                totals.known + done.known,
+                done.size,
+            )
+        return totals
+
+    def add_records(
+        self, records: Sequence[Record], blobs: dict[bytes, bytes] | None = None
+    ) -> Written:
+        """Store records whose crystals are there already, or that have a composition only."""
+        return self._write(None, records, blobs or {})
+
+    def _write(
+        self, crystals: Crystals | None, records: Sequence[Record], blobs: dict[bytes, bytes]
+    ) -> Written:
+        identity = self.identity
+        prepared = None if crystals is None else prepare_crystals(crystals)
+        signed = [prepare_record(record, identity.contributor) for record in records]
+        with writing(self.engine) as connection:
+            return write(connection, prepared, signed, identity.signer, blobs)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Number of crystals."""
+        with reading(self.engine) as connection:
+            query = select(func.count()).select_from(schema.crystals)
+            return int(connection.execute(query).scalar_one())
+
+    def crystals(self, ids: Sequence[int]) -> Crystals:
+        """Crystals by their numbers in the store, in the order given, with their sources as ids."""
+        found: dict[int, tuple[bytes, str | None]] = {}
+        table, wide = schema.crystals, schema.structures
+        with reading(self.engine) as connection:
+            for chunk in chunks(list(ids)):
+                rows = connection.execute(
+                    select(table.c.id, table.c.content, wide.c.source)
+                    .join(wide, wide.c.id == table.c.id)
+                    .where(table.c.id.in_(chunk))
+                )
+                found.update({row.id: (bytes(row.content), row.source) for row in rows})
+        missing = [number for number in ids if number not in found]
+        if missing:
+            raise NotFound(f"The store has no crystal {missing[0]}.")
+        batch = from_blobs([found[number][0] for number in ids])
+        return batch.with_columns(id=[found[number][1] or str(number) for number in ids])
+
+    def record(self, identity: str) -> Record:
+        """A record by its id."""
+        try:
+            name = bytes.fromhex(identity)
+        except ValueError as error:
+            raise NotFound(f"{identity!r} is not the id of a record.") from error
+        with reading(self.engine) as connection:
+            row = connection.execute(
+                select(schema.records.c.body).where(schema.records.c.hash == name)
+            ).one_or_none()
+        if row is None:
+            raise NotFound(f"The store has no record {identity}.")
+        if row.body is None:
+            raise IntegrityError(f"The record {identity} was withdrawn.")
+        return read_record(bytes(row.body))
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[LogEntry]:
+        """The log's entries in order."""
+        with reading(self.engine) as connection:
+            end = read_state(connection).frontier.size if stop is None else stop
+            for first in range(start, end, BATCH):
+                leaves = read_leaves(connection, first, min(first + BATCH, end))
+                yield from (LogEntry.parse(leaf) for leaf in leaves)
+
+    @property
+    def checkpoint(self) -> str:
+        """The log's last signed checkpoint; empty before the first write."""
+        with reading(self.engine) as connection:
+            return read_state(connection).note
+
+    # -- closing --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({self.place!r}: {len(self)} crystals)"
+
+
+def _key_is_known(connection: Connection, key: ContributorKey) -> bool:
+    """Whether the log has ever admitted this key."""
+    table = schema.log_entries
+    rows = connection.execute(select(table.c.leaf).where(table.c.record_hash.is_(None)))
+    entries = [LogEntry.parse(bytes(row.leaf)) for row in rows]
+    publics = {entry.fields["public"] for entry in entries if "public" in entry.fields}
+    return key.public_document()["public"] in publics

@@ -1,0 +1,154 @@
+"""The narrow table of values, and the preferred ones in each crystal's wide row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from materialabs.levels import Level
+from materialabs.store import schema
+from materialabs.store.canonical import canonical_json
+from materialabs.store.derive import preferred
+from materialabs.store.observations import PreparedRecord
+from materialabs.store.records import METHOD_KINDS, Property
+from materialabs.store.rows import chunks, lookup, next_id
+from materialabs.store.units import base_unit, to_base
+
+MODEL = METHOD_KINDS.index("model")
+"""Values of this kind count for the bare name of a property only when asked for."""
+
+
+def store_values(
+    connection: Connection,
+    records: Sequence[PreparedRecord],
+    numbers: Sequence[int],
+    ids: dict[bytes, int],
+) -> None:
+    """Fill the narrow table, and the preferred values of the crystals it speaks of."""
+    names = _name_ids(connection, [p for record in records for p in record.properties])
+    levels = _level_ids(connection, [p for record in records for p in record.properties])
+    rows = [
+        _value_row(one, number, ids.get(record.crystal or b""), names, levels)
+        for record, number in zip(records, numbers, strict=True)
+        for one in record.properties
+        if not one.blob
+    ]
+    if not rows:
+        return
+    first = next_id(connection, schema.property_values)
+    for place, row in enumerate(rows):
+        row["id"] = first + place
+    connection.execute(insert(schema.property_values), rows)
+    touched = {row["crystal_id"] for row in rows if row["crystal_id"] is not None}
+    refresh_preferred(connection, touched)
+
+
+def _value_row(
+    one: Property,
+    record: int,
+    crystal: int | None,
+    names: dict[str, tuple[int, str]],
+    levels: dict[str, int],
+) -> dict[str, Any]:
+    name_id, base = names[one.name]
+    number = text = uncertainty = None
+    if isinstance(one.value, (int, float)):
+        number = to_base(one.name, float(one.value), one.unit, base)
+        if one.uncertainty is not None:
+            uncertainty = to_base(one.name, one.uncertainty, one.unit, base)
+    elif isinstance(one.value, str):
+        text = one.value
+    return {
+        "record_id": record,
+        "crystal_id": crystal,
+        "name_id": name_id,
+        "method": METHOD_KINDS.index(one.method.kind),
+        "level_id": levels[_level_key(one.method.level)] if one.method.level else None,
+        "number": number,
+        "text": text,
+        "uncertainty": uncertainty,
+    }
+
+
+def _name_ids(connection: Connection, properties: Iterable[Property]) -> dict[str, tuple[int, str]]:
+    """Id and base unit of each property name, made where missing."""
+    table = schema.property_names
+    known = {
+        row.name: (row.id, row.unit)
+        for row in connection.execute(select(table.c.id, table.c.name, table.c.unit))
+    }
+    number = next_id(connection, table)
+    fresh: list[dict[str, Any]] = []
+    for one in properties:
+        if one.name not in known:
+            unit = base_unit(one.name, one.unit)
+            known[one.name] = (number + len(fresh), unit)
+            fresh.append({"id": known[one.name][0], "name": one.name, "unit": unit})
+    if fresh:
+        connection.execute(insert(table), fresh)
+    return known
+
+
+def _level_key(level: Level) -> str:
+    return canonical_json(level.to_dict()).decode()
+
+
+def _level_ids(connection: Connection, properties: Iterable[Property]) -> dict[str, int]:
+    """Id of each level of theory, made where missing."""
+    table = schema.levels
+    wanted = {p.method.level for p in properties if p.method.level is not None}
+    labels = {_level_key(level): str(level) for level in wanted}
+    known = lookup(connection, table, table.c.document, set(labels))
+    number = next_id(connection, table)
+    missing = [key for key in sorted(labels) if key not in known]
+    fresh = {key: number + place for place, key in enumerate(missing)}
+    if fresh:
+        connection.execute(
+            insert(table),
+            [{"id": fresh[key], "document": key, "label": labels[key]} for key in missing],
+        )
+    return known | fresh
+
+
+def refresh_preferred(connection: Connection, crystal_ids: set[int]) -> None:
+    """Recompute the preferred values of these crystals from the narrow table."""
+    values, names, records = schema.property_values, schema.property_names, schema.records
+    found: dict[int, dict[str, list[tuple[int, int, float]]]] = {}
+    for chunk in chunks(sorted(crystal_ids)):
+        rows = connection.execute(
+            select(values.c.crystal_id, names.c.name, values.c.method, values.c.record_id,
+                   values.c.number)
+            .join(names, names.c.id == values.c.name_id)
+            .join(records, records.c.id == values.c.record_id)
+            .where(values.c.crystal_id.in_(chunk), names.c.name.in_(schema.WIDE_PROPERTIES),
+                   values.c.number.is_not(None), records.c.superseded.is_(False))
+        )  # fmt: skip
+        for row in rows:
+            listed = found.setdefault(row.crystal_id, {}).setdefault(row.name, [])
+            listed.append((row.method, row.record_id, row.number))
+    parameters = [
+        {"crystal": crystal, **_wide_values(found.get(crystal, {}))}
+        for crystal in sorted(crystal_ids)
+    ]
+    wide: dict[str, Any] = {name: bindparam(name) for name in _wide_names()}
+    connection.execute(
+        update(schema.structures)
+        .where(schema.structures.c.id == bindparam("crystal"))
+        .values(**wide),
+        parameters,
+    )
+
+
+def _wide_names() -> list[str]:
+    return [name + ending for name in schema.WIDE_PROPERTIES for ending in ("", "_model")]
+
+
+def _wide_values(found: dict[str, list[tuple[int, int, float]]]) -> dict[str, float | None]:
+    wide: dict[str, float | None] = {}
+    for name in schema.WIDE_PROPERTIES:
+        values = found.get(name, [])
+        wide[name] = preferred([item for item in values if item[0] != MODEL])
+        wide[f"{name}_model"] = preferred([item for item in values if item[0] == MODEL])
+    return wide
