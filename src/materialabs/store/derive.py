@@ -91,6 +91,15 @@ def structure_rows(crystals: Crystals) -> list[dict[str, Any]]:
     ]
 
 
+NAME_DIGITS = 16
+"""Hexadecimal digits of a crystal's hash that name it: 64 bits, enough for a billion crystals."""
+
+
+def crystal_name(digest: bytes) -> str:
+    """The name that people and programs use for a crystal, the same in every store."""
+    return digest.hex()[:NAME_DIGITS]
+
+
 def preferred(values: Sequence[tuple[int, int, float]]) -> float | None:
     """The preferred of (method, record number, value): best method first, then the newest."""
     if not values:

@@ -21,7 +21,7 @@ KEY_FOLDER: Final = "MATERIALABS_KEYS"
 
 
 def key_folder() -> Path:
-    """Where keys are kept: ``MATERIALABS_KEYS``, or materialabs/keys in the user's configuration."""
+    """Where keys are: ``MATERIALABS_KEYS``, or materialabs/keys in the user's configuration."""
     if KEY_FOLDER in os.environ:
         return Path(os.environ[KEY_FOLDER])
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"

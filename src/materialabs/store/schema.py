@@ -130,6 +130,7 @@ structures = Table(
     "structures",
     metadata,
     Column("id", _RowId, primary_key=True, autoincrement=False),
+    Column("name", _Text, nullable=False, unique=True),
     Column("system_id", _RowId, nullable=False),
     Column("formula", _Text, nullable=False),
     Column("formula_alphabetical", _Text, nullable=False),
@@ -173,6 +174,7 @@ levels = Table(
     metadata,
     Column("id", _RowId, primary_key=True),
     Column("document", _Text, nullable=False, unique=True),
+    Column("functional", _Text, nullable=False),
     Column("label", _Text, nullable=False),
 )
 """Levels of theory in canonical JSON."""

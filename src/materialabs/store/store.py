@@ -25,6 +25,7 @@ from materialabs.store.observations import (
     read_record,
     records_of,
 )
+from materialabs.store.query import Results
 from materialabs.store.records import Property, Record
 from materialabs.store.rows import chunks
 from materialabs.store.writer import Written, write
@@ -120,6 +121,21 @@ class Store:
         with reading(self.engine) as connection:
             query = select(func.count()).select_from(schema.crystals)
             return int(connection.execute(query).scalar_one())
+
+    def query(self, text: str = "", *, sort: str = "", predicted: bool = False) -> Results:
+        """Structures that a filter selects.
+
+        Parameters
+        ----------
+        text
+            An OPTIMADE filter such as ``crystal_system="hexagonal" AND band_gap>=1``; our own
+            properties need no prefix. Empty for everything.
+        sort
+            Property names joined by commas, a minus before those that fall.
+        predicted
+            Whether models' values count for bare property names.
+        """
+        return Results(self.engine, text, sort=sort, predicted=predicted)
 
     def crystals(self, ids: Sequence[int]) -> Crystals:
         """Crystals by their numbers in the store, in the order given, with their sources as ids."""

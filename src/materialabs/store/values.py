@@ -99,15 +99,23 @@ def _level_ids(connection: Connection, properties: Iterable[Property]) -> dict[s
     """Id of each level of theory, made where missing."""
     table = schema.levels
     wanted = {p.method.level for p in properties if p.method.level is not None}
-    labels = {_level_key(level): str(level) for level in wanted}
-    known = lookup(connection, table, table.c.document, set(labels))
+    described = {_level_key(level): level for level in wanted}
+    known = lookup(connection, table, table.c.document, set(described))
     number = next_id(connection, table)
-    missing = [key for key in sorted(labels) if key not in known]
+    missing = [key for key in sorted(described) if key not in known]
     fresh = {key: number + place for place, key in enumerate(missing)}
     if fresh:
         connection.execute(
             insert(table),
-            [{"id": fresh[key], "document": key, "label": labels[key]} for key in missing],
+            [
+                {
+                    "id": fresh[key],
+                    "document": key,
+                    "functional": described[key].functional.lower(),
+                    "label": str(described[key]),
+                }
+                for key in missing
+            ],
         )
     return known | fresh
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from materialabs.ledger.notes import Signer
 from materialabs.store import schema
+from materialabs.store.derive import crystal_name
 from materialabs.store.log import append, read_state
 from materialabs.store.observations import PreparedCrystals, PreparedRecord, read_record
 from materialabs.store.rows import chunks, lookup, next_id
@@ -112,6 +113,7 @@ def _store_crystals(
             | crystals.structures[place]
             | {
                 "id": new[crystals.hashes[place]],
+                "name": crystal_name(crystals.hashes[place]),
                 "system_id": systems[crystals.systems[place]["system"]],
                 "modified": moment,
             }

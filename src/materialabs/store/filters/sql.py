@@ -1,0 +1,278 @@
+"""A filter as parameterised SQL for SQLite and PostgreSQL.
+
+What is unknown is NULL, and SQL's three-valued logic is the filter language's: a comparison with
+an unknown value neither holds nor fails.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, false, func, literal, not_, null, or_, select, true
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import cast as sql_cast
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Boolean
+
+from materialabs.elements import SYMBOLS
+from materialabs.store import schema
+from materialabs.store.filters.fields import PREFIX, Field, Kind, find_field
+from materialabs.store.filters.syntax import (
+    And,
+    Compare,
+    Expression,
+    Has,
+    Known,
+    Length,
+    Match,
+    Not,
+    Or,
+    UnsupportedError,
+)
+from materialabs.store.filters.values import typed
+from materialabs.store.schema import WIDE_PROPERTIES
+
+Condition = ColumnElement[bool]
+
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+WORD = 1 << 64
+"""A mask of elements has two words of this many values."""
+
+_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if symbol}
+
+
+@dataclass
+class Translator:
+    """Turns a filter's tree into a condition on the ``structures`` table.
+
+    Parameters
+    ----------
+    narrow
+        Kind of each property of the narrow table.
+    bare
+        Whether our own properties may be named without the prefix.
+    predicted
+        Whether models' values count for the bare name of a property.
+    warnings
+        Filled with a sentence for each property of another provider.
+    """
+
+    narrow: Mapping[str, Kind]
+    bare: bool = True
+    predicted: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def condition(self, expression: Expression) -> Condition:
+        """The condition that a filter's tree stands for."""
+        match expression:
+            case And(parts):
+                return and_(*(self.condition(part) for part in parts))
+            case Or(parts):
+                return or_(*(self.condition(part) for part in parts))
+            case Not(part):
+                return not_(self.condition(part))
+            case Compare(name, sign, value):
+                return self._compare(self._field(name), sign, value)
+            case Known(name, known):
+                return self._known(self._field(name), known)
+            case Match():
+                return self._match(self._field(expression.name), expression)
+            case Length(name, sign, count):
+                return self._length(self._field(name), sign, count)
+            case Has():
+                return self._has(expression)
+
+    def _field(self, name: str) -> Field:
+        found = find_field(name, self.narrow, bare=self.bare, warnings=self.warnings)
+        if not found.queryable:
+            raise UnsupportedError(f"Filtering on {found.name} is not supported.")
+        return found
+
+    def column(self, found: Field) -> ColumnElement[Any]:
+        """The SQL value of a property of one kind only."""
+        wide = schema.structures.c
+        if found.kind in ("strings", "integers"):
+            raise UnsupportedError(f"{found.name} is a list: use HAS or LENGTH.")
+        if found.name == "type":
+            return literal("structures")
+        if found.kind == "none":
+            return null()
+        if not found.column:
+            return _narrow_value(found)
+        if self.predicted and found.column in WIDE_PROPERTIES:
+            return func.coalesce(wide[found.column], wide[f"{found.column}_model"])
+        return wide[found.column]
+
+    def _compare(self, found: Field, sign: str, value: Any) -> Condition:
+        column = self.column(found)
+        if found.kind == "none":
+            return _nothing()
+        return _condition(COMPARISONS[sign](column, typed(found, value)))
+
+    def _known(self, found: Field, known: bool) -> Condition:
+        if found.kind in ("strings", "integers"):
+            return true() if known else false()
+        if found.kind == "none":
+            return false() if known else true()
+        column = self.column(found)
+        return column.is_not(None) if known else column.is_(None)
+
+    def _match(self, found: Field, wanted: Match) -> Condition:
+        column = self.column(found)
+        if found.kind == "none":
+            return _nothing()
+        if found.kind != "string":
+            raise UnsupportedError(f"{found.name} is not a text.")
+        size = len(wanted.text)
+        if wanted.where == "contains":
+            return _condition(_Position(column, literal(wanted.text)) > 0)
+        if wanted.where == "starts":
+            return _condition(func.substr(column, 1, size) == wanted.text)
+        tail = func.substr(column, func.length(column) - size + 1)
+        return and_(func.length(column) >= size, tail == wanted.text)
+
+    def _length(self, found: Field, sign: str, count: float) -> Condition:
+        wide = schema.structures.c
+        if found.kind == "none":
+            return _nothing()
+        sizes: dict[str, ColumnElement[Any]] = {
+            "elements": wide.nelements,
+            "structure_features": sql_cast(wide.disordered, schema.structures.c.nsites.type),
+            "dimension_types": literal(3),
+        }
+        if found.name not in sizes:
+            raise UnsupportedError(f"{found.name} is not a list.")
+        return _condition(COMPARISONS[sign](sizes[found.name], count))
+
+    def _has(self, wanted: Has) -> Condition:
+        if len(wanted.names) > 1:
+            raise UnsupportedError("Lists read side by side are not supported.")
+        found = self._field(wanted.names[0])
+        if found.kind == "none":
+            return _nothing()
+        if found.kind not in ("strings", "integers"):
+            raise UnsupportedError(f"{found.name} is not a list.")
+        signs = {item[0][0] for item in wanted.rows}
+        if signs != {"="}:
+            raise UnsupportedError("Comparisons of the items of a list are not supported.")
+        values = [typed(found, item[0][1]) for item in wanted.rows]
+        if found.name == "elements":
+            return _elements(wanted.quantifier, [str(value) for value in values])
+        return _short_list(found, wanted.quantifier, values)
+
+
+def _condition(expression: Any) -> Condition:
+    result: Condition = expression
+    return result
+
+
+def _nothing() -> Condition:
+    """Neither true nor false: the property is unknown."""
+    return sql_cast(null(), Boolean())
+
+
+class _Position(FunctionElement[int]):
+    """Where a text stands in another, counted from 1; 0 where it does not."""
+
+    inherit_cache = True
+
+
+@compiles(_Position, "sqlite")
+def _position_on_sqlite(element: _Position, compiler: SQLCompiler, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Position, "postgresql")
+def _position_on_postgresql(element: _Position, compiler: SQLCompiler, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"
+
+
+def _narrow_value(found: Field) -> ColumnElement[Any]:
+    """The newest value of the narrow table that a name selects, for each crystal."""
+    values, names = schema.property_values.c, schema.property_names.c
+    records, levels = schema.records.c, schema.levels.c
+    wanted = [
+        values.crystal_id == schema.structures.c.id,
+        names.name == found.name.removeprefix(PREFIX),
+        records.superseded.is_(False),
+    ]
+    source = schema.property_values.join(schema.property_names, names.id == values.name_id).join(
+        schema.records, records.id == values.record_id
+    )
+    if found.method is not None:
+        wanted.append(values.method == found.method)
+    if found.functional:
+        source = source.join(schema.levels, levels.id == values.level_id)
+        wanted.append(levels.functional == found.functional)
+    value = values.text if found.kind == "string" else values.number
+    wanted.append(value.is_not(None))
+    return (
+        select(value)
+        .select_from(source)
+        .where(*wanted)
+        .order_by(values.method, values.record_id.desc(), values.id)
+        .limit(1)
+        .correlate(schema.structures)
+        .scalar_subquery()
+    )
+
+
+def _elements(quantifier: str, symbols: list[str]) -> Condition:
+    """Sets of elements by bit mask, through the small table of distinct sets."""
+    systems = schema.systems.c
+    known = [_NUMBERS[symbol] for symbol in symbols if symbol in _NUMBERS]
+    if quantifier == "ALL" and len(known) < len(symbols):
+        return false()
+    low, high = _mask(known)
+    if quantifier == "ALL":
+        wanted = and_(
+            systems.elements_low.op("&")(low) == low, systems.elements_high.op("&")(high) == high
+        )
+    elif quantifier == "ANY":
+        wanted = or_(
+            systems.elements_low.op("&")(low) != 0, systems.elements_high.op("&")(high) != 0
+        )
+    else:
+        wanted = and_(
+            systems.elements_low.op("&")(~low) == 0, systems.elements_high.op("&")(~high) == 0
+        )
+    chosen = select(schema.systems.c.id).where(wanted)
+    return schema.structures.c.system_id.in_(chosen)
+
+
+def _mask(numbers: list[int]) -> tuple[int, int]:
+    """Two signed words with the bits of these elements, as the ``systems`` table keeps them."""
+    words = [0, 0]
+    for number in numbers:
+        words[number // 64] |= 1 << (number % 64)
+    low, high = (word - WORD if word >= WORD // 2 else word for word in words)
+    return low, high
+
+
+def _short_list(found: Field, quantifier: str, values: list[Any]) -> Condition:
+    """Lists with few possible items, each item a condition of its own."""
+    wide = schema.structures.c
+    items: dict[Any, Condition] = (
+        {"disorder": wide.disordered.is_(True)}
+        if found.name == "structure_features"
+        else {1: wide.dimensions > 0, 0: wide.dimensions < 3}
+    )
+    present = [items.get(value, false()) for value in values]
+    if quantifier == "ALL":
+        return and_(*present)
+    if quantifier == "ANY":
+        return or_(*present)
+    others = [not_(condition) for item, condition in items.items() if item not in values]
+    return and_(true(), *others)
