@@ -40,6 +40,16 @@ def crystal_hash(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()
 
 
+def rounded(crystals: Crystals) -> Crystals:
+    """The batch as it comes back from its bytes."""
+    table = crystals.occupancy
+    if table is not None:
+        table = Occupancy(table.offsets, table.occupants, _exact(table.fractions))
+    return crystals.replace(
+        lattice=_exact(crystals.lattice), frac=_exact(crystals.frac), occupancy=table
+    )
+
+
 def to_blobs(crystals: Crystals) -> list[bytes]:
     """Each crystal of a batch as bytes."""
     lattice = _exact(crystals.lattice)

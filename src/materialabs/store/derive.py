@@ -6,6 +6,7 @@ Verification runs the same functions on what is witnessed and compares.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,17 @@ def crystal_name(digest: bytes) -> str:
     return digest.hex()[:NAME_DIGITS]
 
 
-def preferred(values: Sequence[tuple[int, int, float]]) -> float | None:
-    """The preferred of (method, record number, value): best method first, then the newest."""
+def preferred(values: Sequence[tuple[int, int, int, float]]) -> float | None:
+    """The preferred of (method, record, place in the record, value).
+
+    The best method comes first (:data:`~materialabs.store.records.METHOD_KINDS`), then the newest
+    record, then what stands first in it.
+    """
     if not values:
         return None
-    return min(values, key=lambda item: (item[0], -item[1]))[2]
+    return min(values, key=lambda item: (item[0], -item[1], item[2]))[3]
+
+
+def entry_seconds(time: str) -> int:
+    """The time of a log entry in whole seconds since 1970."""
+    return int(datetime.fromisoformat(time).timestamp())

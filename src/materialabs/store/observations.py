@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.blobs import to_blobs
+from materialabs.crystals.blobs import rounded, to_blobs
 from materialabs.crystals.compositions import Compositions
 from materialabs.ledger.entries import EntrySigner, LogEntry, record_entry
 from materialabs.store.derive import structure_rows, system_rows
@@ -43,7 +43,7 @@ class PreparedCrystals:
 def prepare_crystals(crystals: Crystals) -> PreparedCrystals:
     """Bytes, hashes and derived rows of a batch."""
     blobs = to_blobs(crystals)
-    rows = structure_rows(crystals)
+    rows = structure_rows(rounded(crystals))
     for row, source in zip(rows, crystals.ids(), strict=True):
         row["source"] = source if "id" in crystals.columns else None
     return PreparedCrystals(

@@ -30,7 +30,7 @@ def store_values(
     names = _name_ids(connection, [p for record in records for p in record.properties])
     levels = _level_ids(connection, [p for record in records for p in record.properties])
     rows = [
-        _value_row(one, number, ids.get(record.crystal or b""), names, levels)
+        value_row(one, number, ids.get(record.crystal or b""), names, levels)
         for record, number in zip(records, numbers, strict=True)
         for one in record.properties
         if not one.blob
@@ -45,13 +45,14 @@ def store_values(
     refresh_preferred(connection, touched)
 
 
-def _value_row(
+def value_row(
     one: Property,
     record: int,
     crystal: int | None,
     names: dict[str, tuple[int, str]],
     levels: dict[str, int],
 ) -> dict[str, Any]:
+    """The row of the narrow table for one property of a record."""
     name_id, base = names[one.name]
     number = text = uncertainty = None
     if isinstance(one.value, (int, float)):
@@ -65,7 +66,7 @@ def _value_row(
         "crystal_id": crystal,
         "name_id": name_id,
         "method": METHOD_KINDS.index(one.method.kind),
-        "level_id": levels[_level_key(one.method.level)] if one.method.level else None,
+        "level_id": levels[level_key(one.method.level)] if one.method.level else None,
         "number": number,
         "text": text,
         "uncertainty": uncertainty,
@@ -91,7 +92,8 @@ def _name_ids(connection: Connection, properties: Iterable[Property]) -> dict[st
     return known
 
 
-def _level_key(level: Level) -> str:
+def level_key(level: Level) -> str:
+    """A level of theory in canonical JSON."""
     return canonical_json(level.to_dict()).decode()
 
 
@@ -99,7 +101,7 @@ def _level_ids(connection: Connection, properties: Iterable[Property]) -> dict[s
     """Id of each level of theory, made where missing."""
     table = schema.levels
     wanted = {p.method.level for p in properties if p.method.level is not None}
-    described = {_level_key(level): level for level in wanted}
+    described = {level_key(level): level for level in wanted}
     known = lookup(connection, table, table.c.document, set(described))
     number = next_id(connection, table)
     missing = [key for key in sorted(described) if key not in known]
@@ -123,11 +125,11 @@ def _level_ids(connection: Connection, properties: Iterable[Property]) -> dict[s
 def refresh_preferred(connection: Connection, crystal_ids: set[int]) -> None:
     """Recompute the preferred values of these crystals from the narrow table."""
     values, names, records = schema.property_values, schema.property_names, schema.records
-    found: dict[int, dict[str, list[tuple[int, int, float]]]] = {}
+    found: dict[int, dict[str, list[tuple[int, int, int, float]]]] = {}
     for chunk in chunks(sorted(crystal_ids)):
         rows = connection.execute(
             select(values.c.crystal_id, names.c.name, values.c.method, values.c.record_id,
-                   values.c.number)
+                   values.c.id, values.c.number)
             .join(names, names.c.id == values.c.name_id)
             .join(records, records.c.id == values.c.record_id)
             .where(values.c.crystal_id.in_(chunk), names.c.name.in_(schema.WIDE_PROPERTIES),
@@ -135,9 +137,9 @@ def refresh_preferred(connection: Connection, crystal_ids: set[int]) -> None:
         )  # fmt: skip
         for row in rows:
             listed = found.setdefault(row.crystal_id, {}).setdefault(row.name, [])
-            listed.append((row.method, row.record_id, row.number))
+            listed.append((row.method, row.record_id, row.id, row.number))
     parameters = [
-        {"crystal": crystal, **_wide_values(found.get(crystal, {}))}
+        {"crystal": crystal, **wide_values(found.get(crystal, {}))}
         for crystal in sorted(crystal_ids)
     ]
     wide: dict[str, Any] = {name: bindparam(name) for name in _wide_names()}
@@ -153,7 +155,8 @@ def _wide_names() -> list[str]:
     return [name + ending for name in schema.WIDE_PROPERTIES for ending in ("", "_model")]
 
 
-def _wide_values(found: dict[str, list[tuple[int, int, float]]]) -> dict[str, float | None]:
+def wide_values(found: dict[str, list[tuple[int, int, int, float]]]) -> dict[str, float | None]:
+    """The preferred values of one crystal, without models and of models."""
     wide: dict[str, float | None] = {}
     for name in schema.WIDE_PROPERTIES:
         values = found.get(name, [])

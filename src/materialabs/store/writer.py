@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from materialabs.ledger.notes import Signer
 from materialabs.store import schema
-from materialabs.store.derive import crystal_name
+from materialabs.store.derive import crystal_name, entry_seconds
 from materialabs.store.log import append, read_state
 from materialabs.store.observations import PreparedCrystals, PreparedRecord, read_record
 from materialabs.store.rows import chunks, lookup, next_id
@@ -75,6 +74,7 @@ def write(
         {r.crystal for r in fresh if r.crystal and r.crystal not in ids},
     )  # fmt: skip
     numbers = _store_records(connection, fresh, ids)
+    _touch(connection, fresh, ids)
     store_values(connection, fresh, numbers, ids)
     _mark_superseded(connection, fresh)
     state = append(connection, [record.entry for record in fresh], signer)
@@ -104,7 +104,6 @@ def _store_crystals(
     )
     chosen = list(places.values())
     systems = _system_ids(connection, [crystals.systems[place] for place in chosen])
-    moment = int(time.time())
     blank = dict.fromkeys(schema.structures.c.keys())
     connection.execute(
         insert(schema.structures),
@@ -115,7 +114,7 @@ def _store_crystals(
                 "id": new[crystals.hashes[place]],
                 "name": crystal_name(crystals.hashes[place]),
                 "system_id": systems[crystals.systems[place]["system"]],
-                "modified": moment,
+                "modified": 0,
             }
             for place in chosen
         ],
@@ -193,6 +192,26 @@ def _store_records(
         ],
     )
     return numbers
+
+
+def _touch(
+    connection: Connection, records: Sequence[PreparedRecord], ids: dict[bytes, int]
+) -> None:
+    """Date each crystal by its newest record."""
+    newest: dict[int, int] = {}
+    for record in records:
+        if record.crystal:
+            number = ids[record.crystal]
+            newest[number] = max(newest.get(number, 0), entry_seconds(record.entry.time))
+    if not newest:
+        return
+    table = schema.structures
+    connection.execute(
+        update(table)
+        .where(table.c.id == bindparam("crystal"), table.c.modified < bindparam("moment"))
+        .values(modified=bindparam("moment")),
+        [{"crystal": number, "moment": moment} for number, moment in newest.items()],
+    )
 
 
 def _mark_superseded(connection: Connection, records: Sequence[PreparedRecord]) -> None:
