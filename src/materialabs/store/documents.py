@@ -10,7 +10,7 @@ import numpy as np
 
 from materialabs.crystals.batch import Crystals
 from materialabs.elements import SYMBOLS
-from materialabs.store.filters.fields import FIELDS, PREFIX
+from materialabs.store.filters.fields import FIELDS, NOT_KEPT
 
 
 def attributes(row: Mapping[str, Any], crystal: Crystals | None = None) -> dict[str, Any]:
@@ -25,8 +25,7 @@ def attributes(row: Mapping[str, Any], crystal: Crystals | None = None) -> dict[
     """
     document = {field.name: row[field.column] for field in FIELDS.values() if field.column}
     document["last_modified"] = time_text(row["modified"])
-    document["immutable_id"] = None
-    document["chemical_formula_hill"] = None
+    document |= dict.fromkeys(NOT_KEPT)
     document["structure_features"] = ["disorder"] if row["disordered"] else []
     del document["id"]
     if crystal is not None:
@@ -94,8 +93,3 @@ def _shared(shares: dict[int, float]) -> dict[str, Any]:
         return _pure(symbols[0])
     name = "".join(f"{s}{c:.6g}" for s, c in zip(symbols, concentration, strict=True))
     return {"name": name, "chemical_symbols": symbols, "concentration": concentration}
-
-
-def own_name(name: str) -> str:
-    """A property's name without our prefix."""
-    return name.removeprefix(PREFIX)

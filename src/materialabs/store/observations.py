@@ -66,6 +66,8 @@ class PreparedRecord:
         SHA-256 of its crystal, or nothing.
     properties
         Its values, for the narrow table.
+    doi, supersedes
+        Where it was published, and the record that it corrects.
     entry
         The contributor's signed entry.
     """
@@ -74,19 +76,27 @@ class PreparedRecord:
     hash: bytes
     crystal: bytes | None
     properties: tuple[Property, ...]
+    doi: str
+    supersedes: str
     entry: LogEntry
 
 
 def prepare_record(record: Record, signer: EntrySigner, time: str | None = None) -> PreparedRecord:
     """Canonical bytes, id and signature of a record."""
     body = record.canonical()
-    identity = record_id(body)
+    return signed_record(record, body, record_entry(record_id(body), signer, time))
+
+
+def signed_record(record: Record, body: bytes, entry: LogEntry) -> PreparedRecord:
+    """A record whose entry was signed elsewhere."""
     return PreparedRecord(
         body,
-        bytes.fromhex(identity),
+        bytes.fromhex(record_id(body)),
         bytes.fromhex(record.crystal) if record.crystal else None,
         record.properties,
-        record_entry(identity, signer, time),
+        record.doi,
+        record.supersedes,
+        entry,
     )
 
 

@@ -169,6 +169,13 @@ property_names = Table(
 )
 """Properties and the base unit that their values are kept in."""
 
+literature = Table(
+    "literature",
+    metadata,
+    Column("doi", _Text, primary_key=True),
+)
+"""Publications that records come from."""
+
 levels = Table(
     "levels",
     metadata,
@@ -230,5 +237,7 @@ mirrors = Table(
 OPERATIONAL: Final = frozenset({"access_keys", "imports", "mirrors", "store_info"})
 """Tables that verification leaves out, and nothing else."""
 
-DERIVED: Final = frozenset({"systems", "structures", "property_names", "levels", "property_values"})
+DERIVED: Final = frozenset(
+    {"systems", "structures", "property_names", "levels", "literature", "property_values"}
+)
 """Tables that verification recomputes and compares."""

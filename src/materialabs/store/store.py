@@ -139,21 +139,42 @@ class Store:
 
     def crystals(self, ids: Sequence[int]) -> Crystals:
         """Crystals by their numbers in the store, in the order given, with their sources as ids."""
-        found: dict[int, tuple[bytes, str | None]] = {}
-        table, wide = schema.crystals, schema.structures
+        batch = from_blobs(self.contents(ids))
+        table = schema.structures
+        sources: dict[int, str] = {}
         with reading(self.engine) as connection:
             for chunk in chunks(list(ids)):
                 rows = connection.execute(
-                    select(table.c.id, table.c.content, wide.c.source)
-                    .join(wide, wide.c.id == table.c.id)
-                    .where(table.c.id.in_(chunk))
+                    select(table.c.id, table.c.source, table.c.name).where(table.c.id.in_(chunk))
                 )
-                found.update({row.id: (bytes(row.content), row.source) for row in rows})
+                sources.update({row.id: row.source or row.name for row in rows})
+        return batch.with_columns(id=[sources[number] for number in ids])
+
+    def contents(self, ids: Sequence[int]) -> list[bytes]:
+        """Crystals as bytes by their numbers in the store, in the order given."""
+        table = schema.crystals
+        found: dict[int, bytes] = {}
+        with reading(self.engine) as connection:
+            for chunk in chunks(list(ids)):
+                rows = connection.execute(
+                    select(table.c.id, table.c.content).where(table.c.id.in_(chunk))
+                )
+                found.update({row.id: bytes(row.content) for row in rows})
         missing = [number for number in ids if number not in found]
         if missing:
             raise NotFound(f"The store has no crystal {missing[0]}.")
-        batch = from_blobs([found[number][0] for number in ids])
-        return batch.with_columns(id=[found[number][1] or str(number) for number in ids])
+        return [found[number] for number in ids]
+
+    def content(self, name: bytes) -> bytes:
+        """A crystal or a blob by its SHA-256."""
+        with reading(self.engine) as connection:
+            for table in (schema.crystals, schema.blobs):
+                found = connection.execute(
+                    select(table.c.content).where(table.c.hash == name)
+                ).scalar_one_or_none()
+                if found is not None:
+                    return bytes(found)
+        raise NotFound(f"The store has no content {name.hex()}.")
 
     def record(self, identity: str) -> Record:
         """A record by its id."""

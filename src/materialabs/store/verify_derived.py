@@ -52,6 +52,7 @@ class _Facts:
         self.modified: dict[int, int] = {}
         self.units: dict[str, str] = {}
         self.levels: dict[str, Any] = {}
+        self.dois: set[str] = set()
         self.crystal_ids = {
             raw(row.hash).hex(): int(row.id)
             for row in connection.execute(select(schema.crystals.c.id, schema.crystals.c.hash))
@@ -75,6 +76,8 @@ class _Facts:
             except (MaterialabsError, ValueError, KeyError, TypeError) as error:
                 yield f"record {name}", f"Record {name} cannot be read: {error}"
                 continue
+            if record.doi:
+                self.dois.add(record.doi)
             crystal = self.crystal_ids.get(record.crystal) if record.crystal else None
             if record.crystal and crystal is None:
                 yield f"record {name}", f"The crystal {record.crystal} of record {name} is missing."
@@ -212,6 +215,9 @@ def _name_problems(connection: Connection, facts: _Facts) -> Found:
     for row in connection.execute(select(schema.property_names)):
         if facts.units.get(row.name) != row.unit:
             yield f"property {row.name}", f"The unit of {row.name} was changed to {row.unit!r}."
+    stored = {row.doi for row in connection.execute(select(schema.literature))}
+    for doi in sorted(stored ^ facts.dois):
+        yield f"reference {doi}", f"The list of publications was changed at {doi}."
     for row in connection.execute(select(schema.levels)):
         level = facts.levels.get(row.document)
         right = level is not None and (row.functional, row.label) == (

@@ -12,7 +12,7 @@ from materialabs.ledger.notes import Signer
 from materialabs.store import schema
 from materialabs.store.derive import crystal_name, entry_seconds
 from materialabs.store.log import append, read_state
-from materialabs.store.observations import PreparedCrystals, PreparedRecord, read_record
+from materialabs.store.observations import PreparedCrystals, PreparedRecord
 from materialabs.store.rows import chunks, lookup, next_id
 from materialabs.store.values import refresh_preferred, store_values
 
@@ -76,6 +76,7 @@ def write(
     numbers = _store_records(connection, fresh, ids)
     _touch(connection, fresh, ids)
     store_values(connection, fresh, numbers, ids)
+    _store_literature(connection, fresh)
     _mark_superseded(connection, fresh)
     state = append(connection, [record.entry for record in fresh], signer)
     return Written(new_crystals, len(fresh), len(records) - len(fresh), state.frontier.size)
@@ -214,14 +215,22 @@ def _touch(
     )
 
 
+def _store_literature(connection: Connection, records: Sequence[PreparedRecord]) -> None:
+    table = schema.literature
+    wanted = {record.doi for record in records if record.doi}
+    known = {
+        row.doi
+        for chunk in chunks(sorted(wanted))
+        for row in connection.execute(select(table.c.doi).where(table.c.doi.in_(chunk)))
+    }
+    if wanted - known:
+        connection.execute(insert(table), [{"doi": doi} for doi in sorted(wanted - known)])
+
+
 def _mark_superseded(connection: Connection, records: Sequence[PreparedRecord]) -> None:
     """Records that a new one corrects no longer count for preferred values."""
     table = schema.records
-    corrected = {
-        bytes.fromhex(old)
-        for record in records
-        if b'"supersedes"' in record.body and (old := read_record(record.body).supersedes)
-    }
+    corrected = {bytes.fromhex(record.supersedes) for record in records if record.supersedes}
     if not corrected:
         return
     connection.execute(update(table).where(table.c.hash.in_(corrected)).values(superseded=True))

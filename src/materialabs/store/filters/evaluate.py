@@ -9,11 +9,12 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from materialabs.store.filters.fields import PREFIX, Field, Kind, find_field
+from materialabs.store.filters.fields import PREFIX, UNKNOWN, Field, Kind, find_field
 from materialabs.store.filters.syntax import (
     And,
     Compare,
     Expression,
+    FilterError,
     Has,
     Known,
     Length,
@@ -25,6 +26,9 @@ from materialabs.store.filters.syntax import (
 from materialabs.store.filters.values import typed
 
 Truth = bool | None
+
+FindField = Callable[[str], Field]
+"""Gives the property behind a name."""
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -48,18 +52,50 @@ def holds(expression: Expression, document: Mapping[str, Any], narrow: Mapping[s
     narrow
         Kind of each property of the narrow table.
     """
+
+    def find(name: str) -> Field:
+        return find_field(name, narrow, bare=True, warnings=[])
+
+    return _truth(expression, document, find)
+
+
+def holds_plainly(
+    expression: Expression, document: Mapping[str, Any], kinds: Mapping[str, Kind]
+) -> Truth:
+    """Whether a filter holds for a document whose properties are all listed.
+
+    Parameters
+    ----------
+    expression
+        The filter's tree.
+    document
+        Property name to value; what is absent is not known.
+    kinds
+        Kind of each property that a filter may name.
+    """
+
+    def find(name: str) -> Field:
+        if name in kinds:
+            return Field(name, kinds[name])
+        if name.startswith("_"):
+            return UNKNOWN
+        raise FilterError(f"There is no property {name!r}.", code="filter.unknown_property")
+
+    return _truth(expression, document, find)
+
+
+def _truth(expression: Expression, document: Mapping[str, Any], find: FindField) -> Truth:
     match expression:
         case And(parts):
-            return _all(holds(part, document, narrow) for part in parts)
+            return _all(_truth(part, document, find) for part in parts)
         case Or(parts):
-            truth = _all(_not(holds(part, document, narrow)) for part in parts)
-            return _not(truth)
+            return _not(_all(_not(_truth(part, document, find)) for part in parts))
         case Not(part):
-            return _not(holds(part, document, narrow))
+            return _not(_truth(part, document, find))
     names = expression.names if isinstance(expression, Has) else (expression.name,)
     if len(names) > 1:
         raise UnsupportedError("Lists read side by side are not supported.")
-    field = find_field(names[0], narrow, bare=True, warnings=[])
+    field = find(names[0])
     if not field.queryable:
         raise UnsupportedError(f"Filtering on {field.name} is not supported.")
     return _leaf(expression, field, _value(field, names[0], document))

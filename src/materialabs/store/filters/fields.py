@@ -17,6 +17,17 @@ PREFIX: Final = "_materialabs_"
 Kind = Literal["string", "integer", "float", "timestamp", "boolean", "strings", "integers", "none"]
 
 
+NOT_KEPT: Final = (
+    "immutable_id",
+    "chemical_formula_hill",
+    "space_group_symbol_hall",
+    "space_group_symbol_hermann_mauguin",
+    "space_group_symbol_hermann_mauguin_extended",
+    "space_group_symmetry_operations_xyz",
+)
+"""OPTIMADE properties that are never known here."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One property of a structure.
@@ -66,6 +77,7 @@ def _standard() -> list[Field]:
         ("chemical_formula_descriptive", "string", "formula_descriptive", "formula of the cell"),
         ("nperiodic_dimensions", "integer", "dimensions", "periodic directions"),
         ("nsites", "integer", "nsites", "number of sites"),
+        ("space_group_it_number", "integer", "space_group", "space-group number"),
     ]
     fields = [
         Field(name, kind, column, meaning, sortable=kind in (*text, "timestamp"))
@@ -73,12 +85,11 @@ def _standard() -> list[Field]:
     ]
     fields += [
         Field("type", "string", meaning="always structures"),
-        Field("immutable_id", "none", meaning="not kept"),
-        Field("chemical_formula_hill", "none", meaning="not kept"),
         Field("elements", "strings", meaning="symbols, alphabetical"),
         Field("structure_features", "strings", meaning="disorder, where there is"),
         Field("dimension_types", "integers", meaning="1 along periodic directions"),
     ]
+    fields += [Field(name, "none", meaning="not kept") for name in NOT_KEPT]
     for name in ("elements_ratios", "lattice_vectors", "cartesian_site_positions", "species",
                  "species_at_sites", "assemblies"):  # fmt: skip
         fields.append(Field(name, "none", queryable=False))

@@ -1,0 +1,149 @@
+"""The application: routes, limits, errors as answers, one line of log for each request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from materialabs import __version__
+from materialabs.errors import (
+    InputError,
+    IntegrityError,
+    MaterialabsError,
+    NotFound,
+    PhysicsError,
+)
+from materialabs.server import optimade, rest
+from materialabs.server.answers import BASES, ROOT, failure
+from materialabs.server.limits import LimitMiddleware, Limits
+from materialabs.store.filters.syntax import UnsupportedError
+from materialabs.store.store import Store
+from materialabs.store.upload import ReplayError
+
+LOGGER: Final = logging.getLogger("materialabs.server")
+
+STATUSES: Final[tuple[tuple[type[MaterialabsError], int], ...]] = (
+    (UnsupportedError, 501),
+    (rest.AccessError, 401),
+    (ReplayError, 409),
+    (NotFound, 404),
+    (InputError, 400),
+    (PhysicsError, 400),
+    (IntegrityError, 422),
+    (MaterialabsError, 503),
+)
+"""HTTP status of each kind of error; the first that fits counts."""
+
+
+def create_app(store: Store, limits: Limits | None = None) -> FastAPI:
+    """The application over a store.
+
+    Parameters
+    ----------
+    store
+        What is served.
+    limits
+        What one client may ask; moderate by default.
+    """
+    bounds = limits or Limits()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        store.close()
+
+    app = FastAPI(
+        title="materialabs",
+        version=__version__,
+        description="A materialabs store: OPTIMADE, records, proofs and the log.",
+        lifespan=lifespan,
+    )
+    entries = optimade.router(store, bounds.page)
+    for base in BASES:
+        app.include_router(entries, prefix=base, include_in_schema=base == BASES[1])
+    app.include_router(rest.router(store, bounds))
+    app.add_api_route(f"{ROOT}/{{version}}/{{path:path}}", _other_version, include_in_schema=False)
+    _handle_errors(app)
+    app.middleware("http")(_log_request)
+    app.add_middleware(LimitMiddleware, limits=bounds)
+    return app
+
+
+def _other_version(request: Request, version: str) -> JSONResponse:
+    """Say that a version of OPTIMADE is not served (553), or that there is no such path."""
+    served = [base.rsplit("/", 1)[1] for base in BASES[1:]]
+    if re.fullmatch(r"v\d+(\.\d+)*", version) and version not in served:
+        return failure(request, 553, f"{version} is not served here; {', '.join(served)} are.")
+    return failure(request, 404, "There is nothing at this address.")
+
+
+def _handle_errors(app: FastAPI) -> None:
+    """Every error is an answer in the OPTIMADE form."""
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        status = next(code for kind, code in STATUSES if isinstance(error, kind))
+        return failure(request, status, str(error))
+
+    async def malformed(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return failure(request, 400, f"{place}: {first['msg']}")
+
+    async def http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return failure(request, error.status_code, str(error.detail))
+
+    app.add_exception_handler(MaterialabsError, ours)
+    app.add_exception_handler(RequestValidationError, malformed)
+    app.add_exception_handler(HTTPException, http)
+
+
+async def _log_request(
+    request: Request, proceed: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    """One line of JSON: what was asked, the answer, how long it took; no keys, no bodies."""
+    start = time.perf_counter()
+    response = await proceed(request)
+    LOGGER.info(
+        json.dumps(
+            {
+                "method": request.method,
+                "path": request.url.path,
+                "status": response.status_code,
+                "ms": round((time.perf_counter() - start) * 1000, 1),
+            }
+        )
+    )
+    return response
+
+
+def serve(store: Store, *, host: str = "127.0.0.1", port: int = 5000, quiet: bool = False) -> None:
+    """Serve a store until SIGTERM or Ctrl-C; uploads under way are finished first.
+
+    Parameters
+    ----------
+    store
+        What is served.
+    host, port
+        Where to listen; loopback unless told otherwise.
+    quiet
+        Log warnings only.
+    """
+    import uvicorn
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING if quiet else logging.INFO)
+    uvicorn.run(
+        create_app(store), host=host, port=port, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=30, proxy_headers=True,
+    )  # fmt: skip

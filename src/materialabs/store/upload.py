@@ -1,0 +1,123 @@
+"""Records that a contributor signed elsewhere: checked whole before any of them is stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from materialabs.crystals.batch import Crystals
+from materialabs.crystals.blobs import from_blobs, to_blobs
+from materialabs.errors import InputError, IntegrityError
+from materialabs.ledger.entries import LogEntry
+from materialabs.ledger.keyring import Keyring
+from materialabs.store import schema
+from materialabs.store.database import writing
+from materialabs.store.log import read_state
+from materialabs.store.observations import PreparedRecord, prepare_crystals, signed_record
+from materialabs.store.records import Record, record_id
+from materialabs.store.rows import chunks
+from materialabs.store.store import Store
+from materialabs.store.writer import Written, write
+
+
+class ReplayError(IntegrityError):
+    """An entry that the log holds already."""
+
+    default_code = "upload.replayed"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a contributor sends.
+
+    Parameters
+    ----------
+    records
+        Documents of records.
+    leaves
+        The signed entry of each record, as the log will hold it.
+    crystals
+        Bytes of the crystals that the records speak of and the store may not have.
+    """
+
+    records: Sequence[dict[str, Any]]
+    leaves: Sequence[bytes]
+    crystals: Sequence[bytes]
+
+
+def accept(store: Store, upload: Upload) -> Written:
+    """Store an upload, all of it or nothing.
+
+    Raises
+    ------
+    IntegrityError
+        Naming the first signature, key or hash that is wrong.
+    """
+    crystals = _read_crystals(upload.crystals)
+    prepared = [_prepare(*pair) for pair in zip(upload.records, upload.leaves, strict=True)]
+    ready = prepare_crystals(crystals) if len(crystals) else None
+    identity = store.identity
+    with writing(store.engine) as connection:
+        ring = read_keyring(connection, identity.log.public)
+        size = read_state(connection).frontier.size
+        for offset, record in enumerate(prepared):
+            record.entry.verify(ring.public_at(record.entry.contributor, size + offset))
+        _refuse_replays(connection, prepared)
+        return write(connection, ready, prepared, identity.signer)
+
+
+def _read_crystals(contents: Sequence[bytes]) -> Crystals:
+    crystals = from_blobs(contents)
+    if to_blobs(crystals) != list(contents):
+        raise IntegrityError("A crystal is not in the one form that its name stands for.")
+    return crystals
+
+
+def _prepare(document: dict[str, Any], leaf: bytes) -> PreparedRecord:
+    try:
+        record = Record.from_document(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"A record cannot be read: {error}") from error
+    body = record.canonical()
+    entry = LogEntry.parse(leaf)
+    if entry.kind != "record" or entry.record != record_id(body):
+        raise IntegrityError("An entry speaks of another record than the one it came with.")
+    return signed_record(record, body, entry)
+
+
+def _refuse_replays(connection: Connection, records: Sequence[PreparedRecord]) -> None:
+    table = schema.log_entries
+    sent = {(record.hash, record.entry.contributor) for record in records}
+    if len(sent) < len(records):
+        raise ReplayError("An upload holds the same record twice.", code="upload.replayed")
+    for chunk in chunks([record.hash for record in records]):
+        rows = connection.execute(
+            select(table.c.record_hash, table.c.contributor).where(table.c.record_hash.in_(chunk))
+        )
+        for row in rows:
+            if (bytes(row.record_hash), row.contributor) in sent:
+                name = bytes(row.record_hash).hex()
+                raise ReplayError(f"The log holds this contributor's record {name} already.")
+
+
+def read_keyring(connection: Connection, authority: bytes) -> Keyring:
+    """The keys of a log, from the entries that speak of keys."""
+    ring = Keyring(authority)
+    table = schema.log_entries
+    rows = connection.execute(
+        select(table.c.position, table.c.leaf)
+        .where(table.c.record_hash.is_(None))
+        .order_by(table.c.position)
+    )
+    for row in rows:
+        ring.admit(int(row.position), LogEntry.parse(bytes(row.leaf)))
+    return ring
+
+
+def crystal_names(contents: Sequence[bytes]) -> list[str]:
+    """Full names of crystals, as records speak of them."""
+    return [hashlib.sha256(content).hexdigest() for content in contents]
