@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from materialabs.generation import generate
     from materialabs.hull import Hull
     from materialabs.levels import Energies, Level
+    from materialabs.store.store import Store
 
 __version__ = "0.1.0"
 
@@ -29,12 +30,23 @@ _HOMES = {
     "Energies": "materialabs.levels",
     "Hull": "materialabs.hull",
     "Level": "materialabs.levels",
+    "Store": "materialabs.store.store",
     "generate": "materialabs.generation",
     "read": "materialabs.crystals.files",
     "write": "materialabs.crystals.files",
 }
 
-__all__ = ["Crystals", "Energies", "Hull", "Level", "__version__", "generate", "read", "write"]
+__all__ = [
+    "Crystals",
+    "Energies",
+    "Hull",
+    "Level",
+    "Store",
+    "__version__",
+    "generate",
+    "read",
+    "write",
+]
 
 
 def __getattr__(name: str) -> Any:

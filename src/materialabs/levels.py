@@ -66,6 +66,25 @@ class Level:
         ]
         return "/".join(part for part in parts if part)
 
+    @classmethod
+    def parse(cls, text: str) -> Level:
+        """Read a level as people write it: ``MP2020``, ``PBE``, ``PBE(+U)/MP2020``, ``r2SCAN``.
+
+        The functional, ``(+U)`` where there is one, and after a slash the correction scheme. A
+        level needs more than these when more is known; then build it field by field.
+        """
+        known = {"MP2020": MP2020, "MP2018": MP2018, "Alexandria": ALEXANDRIA_PBE}
+        if text in known:
+            return known[text]
+        functional, _, correction = text.strip().partition("/")
+        bare = functional.removesuffix("(+U)")
+        if not bare or not all(sign.isalnum() or sign in "-+_ ()" for sign in bare + correction):
+            raise InputError(
+                f"The level {text!r} cannot be read: write PBE, PBE(+U)/MP2020, r2SCAN, "
+                f"or one of {', '.join(known)}."
+            )
+        return cls(bare, hubbard="U" if bare != functional else "", correction=correction)
+
     def to_dict(self) -> dict[str, object]:
         """All fields that are set, for JSON."""
         document: dict[str, object] = {}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -28,5 +29,19 @@ class Settings(BaseSettings):
     data: Path | None = None
     """Folder with the reference data of the benchmarks and tests."""
 
+    keys: Path | None = None
+    """Folder of the signing keys; materialabs/keys in the user's configuration by default."""
+
+    store: str = "lab.db"
+    """The store that commands work on: a SQLite file or a postgresql:// URL."""
+
     progress: bool = True
     """Show progress bars on a terminal."""
+
+    @model_validator(mode="after")
+    def _refuse_unknown_names(self) -> Self:
+        known = {f"MATERIALABS_{name.upper()}" for name in type(self).model_fields}
+        for name in os.environ:
+            if name.startswith("MATERIALABS_") and name not in known:
+                raise ValueError(f"{name} is not a setting; {', '.join(sorted(known))} are")
+        return self

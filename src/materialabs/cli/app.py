@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from materialabs.cli import convert, doctor, generate, hull, inspect
+from materialabs.cli import convert, doctor, generate, hull, inspect, ledger, store
 
 app = typer.Typer(
     name="materialabs",
@@ -42,4 +42,8 @@ app.command("hull")(hull.hull)
 app.add_typer(generate.app, name="generate")
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
+app.command("ingest")(store.ingest)
+app.command("query")(store.query)
+app.command("serve")(store.serve)
+app.add_typer(ledger.app, name="ledger")
 app.command("doctor")(doctor.doctor)

@@ -24,12 +24,12 @@ def convert(
     ordered: Annotated[bool, typer.Option(help="Take ordered approximants.")] = False,
 ) -> None:
     """Read crystals and write them in another form."""
-    from materialabs.cli.inputs import read_crystals
+    from materialabs.cli.inputs import read_crystals, refusals
     from materialabs.crystals.files import write
 
     crystals, report = read_crystals(paths, ordered=ordered)
     written = write(crystals, output, format=format)
-    refused = report.rows()
+    refused = refusals(report)
     if refused:
         print_rows(refused, title=f"{len(refused)} refused")
     place = written[0] if len(written) == 1 else f"{len(written)} files in {output}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ def hull(
     ],
     entries: Annotated[
         str | None,
-        typer.Option("--entries", help="File of entries, where SOURCE is a chemical system."),
+        typer.Option(
+            "--entries", help="File or folder of entries, where SOURCE is a chemical system."
+        ),
     ] = None,
     system: Annotated[
         str | None, typer.Option(help="Only this chemical system of the file, such as Li-P-S.")
@@ -36,26 +38,42 @@ def hull(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Judge phases against the convex hull: distance, decomposition, and a phase diagram."""
-    from materialabs.errors import InputError
     from materialabs.hull import Hull
+    from materialabs.hull.table import summary_of
+    from materialabs.levels import Level
 
-    if Path(source).exists() or entries is None:
-        path, chosen = source, system
-        if not Path(source).exists() and "-" in source and "." not in source:
-            raise InputError(
-                f"To draw {source}, name the file that holds its phases: "
-                f"materialabs hull {source} --entries FILE"
-            )
-    else:
-        path, chosen = entries, source
-    diagram = Hull.of(path, system=chosen, kind=kind, level=level)
-    rows = diagram.table(above=above)
+    diagram = Hull.of(
+        source,
+        entries=entries,
+        system=system,
+        kind=kind,
+        level=None if level is None else Level.parse(level),
+    )
+    summary = summary_of(diagram)
     if json:
-        print_json(diagram.document())
+        print_json(summary)
     else:
-        print_rows(rows, title=diagram.title())
-        hidden = len(diagram) - len(rows)
-        if hidden:
-            note(f"... and {hidden} phases more than {above:g} eV/atom above the hull (--above).")
+        _print(summary, above)
     if html is not None:
         note(f"Phase diagram: {diagram.html(html)}")
+
+
+def _print(summary: dict[str, Any], above: float) -> None:
+    rows = [row for row in summary["rows"] if row["stable"] or row["distance"] <= above]
+    print_rows(
+        [
+            {
+                "formula": row["formula"],
+                "id": row["id"],
+                "formation energy": row["formation_energy"],
+                "above hull": max(row["distance"], 0.0),
+                "decomposes into": "stable" if row["stable"] else row["decomposition"],
+            }
+            for row in rows
+        ],
+        title=f"{summary['system']}, {summary['kind']} energies at {summary['level']}: "
+        f"{summary['stable']} of {summary['entries']} entries on the hull (eV/atom)",
+    )
+    hidden = len(summary["rows"]) - len(rows)
+    if hidden:
+        note(f"... and {hidden} more than {above:g} eV/atom above the hull; --above prints more.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from materialabs.crystals.batch import Crystals
@@ -35,3 +35,8 @@ def read_crystals(paths: Sequence[str], *, ordered: bool = False) -> tuple[Cryst
     report = ReadReport()
     crystals = read(list(paths), report=report, progress=None if settings().progress else False)
     return (crystals.ordered() if ordered else crystals), report
+
+
+def refusals(report: ReadReport) -> list[dict[str, Any]]:
+    """What was refused, as rows to print."""
+    return [{"file": one.path, "place": one.place, "reason": one.reason} for one in report.entries]

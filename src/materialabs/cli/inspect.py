@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,13 +22,13 @@ def inspect(
 
     Files that cannot be read are listed with the reason; they never stop the rest.
     """
-    from materialabs.cli.inputs import read_crystals, settings
+    from materialabs.cli.inputs import read_crystals, refusals
     from materialabs.crystals.listing import listing
 
     crystals, report = read_crystals(paths, ordered=ordered)
     shown = crystals if json or rows == 0 else crystals[:rows]
-    table = listing(shown, tolerance=tolerance, threads=settings().threads)
-    refused: list[dict[str, Any]] = report.rows()
+    table = listing(shown, tolerance=tolerance)
+    refused = refusals(report)
     if json:
         print_json({"crystals": table, "count": len(crystals), "refused": refused})
         return

@@ -28,7 +28,7 @@ def canonical_json(document: Any) -> bytes:
     """The one byte form of a JSON document, numbers rounded."""
     rounded, plain = _rounded(document)
     if not plain:
-        return rfc8785.dumps(rounded)
+        return bytes(rfc8785.dumps(rounded))
     text = json.dumps(rounded, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 

@@ -7,7 +7,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from sqlalchemy import Engine
 
@@ -16,14 +15,9 @@ from materialabs.ledger.keys import ContributorKey
 from materialabs.ledger.notes import Signer, Verifier
 from materialabs.store.database import read_info, reading, write_info, writing
 
-KEY_FOLDER: Final = "MATERIALABS_KEYS"
-"""Environment variable that names the folder of keys."""
-
 
 def key_folder() -> Path:
-    """Where keys are: ``MATERIALABS_KEYS``, or materialabs/keys in the user's configuration."""
-    if KEY_FOLDER in os.environ:
-        return Path(os.environ[KEY_FOLDER])
+    """Where keys are unless told otherwise: materialabs/keys in the user's configuration."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "materialabs" / "keys"
 

@@ -124,6 +124,8 @@ def _level_ids(connection: Connection, properties: Iterable[Property]) -> dict[s
 
 def refresh_preferred(connection: Connection, crystal_ids: set[int]) -> None:
     """Recompute the preferred values of these crystals from the narrow table."""
+    if not crystal_ids:
+        return
     values, names, records = schema.property_values, schema.property_names, schema.records
     found: dict[int, dict[str, list[tuple[int, int, int, float]]]] = {}
     for chunk in chunks(sorted(crystal_ids)):
