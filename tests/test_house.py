@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import subprocess
@@ -156,6 +157,7 @@ def test_console_examples_print_what_they_show(
         done = subprocess.run(
             [sys.executable, "-c", "from materialabs.cli import main; main()", *_words(command)],
             capture_output=True, text=True, cwd=tmp_path, check=False,
+            env=os.environ | {"MATERIALABS_KEYS": str(tmp_path / "keys")},
         )  # fmt: skip
         printed = done.stdout + done.stderr
         pattern = ".*".join(re.escape(part) for part in _lines(shown).split("..."))
