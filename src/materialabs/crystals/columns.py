@@ -42,7 +42,14 @@ CRYSTAL_COLUMNS: Final[dict[str, ColumnKind]] = {
     "magnetization": ColumnKind("float", "Bohr magneton", "total moment of the cell"),
     "space_group": ColumnKind("int", "", "space-group number given by the source"),
     "probability": ColumnKind("float", "", "substitution probability"),
-    "volume_factor": ColumnKind("float", "", "volume over the radius estimate"),
+    "volume_factor": ColumnKind("float", "", "volume over the estimate"),
+    "substitution": ColumnKind("text", "", "ions that took the place of which others"),
+    "generator": ColumnKind("text", "", "kind of generator that made the crystal"),
+    "ordering_error": ColumnKind("float", "", "largest error of a fraction after ordering"),
+    "aflow": ColumnKind("text", "", "AFLOW label of a prototype"),
+    "strukturbericht": ColumnKind("text", "", "Strukturbericht symbol of a prototype"),
+    "mineral": ColumnKind("text", "", "mineral name of a prototype"),
+    "pearson": ColumnKind("text", "", "Pearson symbol"),
 }
 """Columns with one row for each crystal."""
 
