@@ -61,8 +61,8 @@ class Level:
             self.correction,
             self.pseudopotentials,
             program,
-            f"weights {self.weights[:8]}" if self.weights else "",
-            f"settings {self.settings[:8]}" if self.settings else "",
+            f"weights {_short(self.weights)}" if self.weights else "",
+            f"settings {_short(self.settings)}" if self.settings else "",
         ]
         return "/".join(part for part in parts if part)
 
@@ -113,6 +113,12 @@ class Level:
             **{name: str(value) for name, value in values.items()},
             emulates=None if emulated is None else cls.from_dict(emulated),
         )
+
+
+def _short(name: str) -> str:
+    """A hash by its first eight digits; a name as it is."""
+    digits = set("0123456789abcdef")
+    return name[:8] if len(name) > 16 and set(name) <= digits else name
 
 
 MP2020 = Level("PBE", hubbard="MP", correction="MP2020", pseudopotentials="PAW-PBE", code="VASP")
