@@ -118,7 +118,7 @@ class Level:
 def _short(name: str) -> str:
     """A hash by its first eight digits; a name as it is."""
     digits = set("0123456789abcdef")
-    return name[:8] if len(name) > 16 and set(name) <= digits else name
+    return name[:8] if set(name) <= digits else name
 
 
 MP2020 = Level("PBE", hubbard="MP", correction="MP2020", pseudopotentials="PAW-PBE", code="VASP")

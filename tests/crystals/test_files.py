@@ -581,8 +581,13 @@ def test_site_columns_of_another_length_are_left_out(tmp_path: Path) -> None:
 def test_a_slab_cell_is_completed_right_handed() -> None:
     from materialabs.crystals.files.cells import completed
 
-    for given in ([[3.0, 0, 0], [0, 4, 0], [0, 0, 0]], [[0.0, 0, 0], [0, 4, 0], [0, 0, 5]],
-                  [[0.0, 3, 0], [4, 0, 0], [0, 0, 0]], [[2.0, 1, 0], [0, 0, 0], [0, 0, 0]]):  # fmt: skip
+    cells = [
+        [[3.0, 0, 0], [0, 4, 0], [0, 0, 0]],
+        [[0.0, 0, 0], [0, 4, 0], [0, 0, 5]],
+        [[0.0, 3, 0], [4, 0, 0], [0, 0, 0]],
+        [[2.0, 1, 0], [0, 0, 0], [0, 0, 0]],
+    ]
+    for given in cells:
         cell, moved = completed(np.array(given), np.array([[0.0, 0, 0], [1, 1, 1]]))
         assert np.linalg.det(cell) > 0
         np.testing.assert_allclose(moved[1] - moved[0], [1, 1, 1])

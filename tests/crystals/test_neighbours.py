@@ -126,8 +126,8 @@ def check_against(search, seed, count):
         assert_same_edges(ours, search(lattice, frac, pbc, cutoff), cutoff)
 
 
-def test_edges_are_those_of_the_definition_in_300_random_cells():
-    check_against(plain_search, seed=1, count=300)
+def test_edges_are_those_of_the_definition_in_100_random_cells():
+    check_against(plain_search, seed=1, count=100)
 
 
 def test_edges_are_those_of_ase_in_300_random_cells():
@@ -315,14 +315,15 @@ def test_a_supercell_has_the_distances_once_for_each_copy(seed):
 def test_the_order_of_atoms_only_renames_them(seed):
     lattice, frac, rng = small_crystal(seed)
     order = rng.permutation(len(frac))
-    graph, other = neighbours(crystal(lattice, frac), 4.5), neighbours(
-        crystal(lattice, frac[order]), 4.5
+    graph, other = (
+        neighbours(crystal(lattice, frac), 4.5),
+        neighbours(crystal(lattice, frac[order]), 4.5),
     )
     renamed = (order[other.first], order[other.second], other.image, other.distance)
     assert_same_edges(renamed, edges_of(graph), 4.5)
 
 
-# -- one answer for all ways to ask -----------------------------------------------------------------
+# -- one answer for all ways to ask -------------------------------------------------------------
 
 
 def assert_identical(one, other):
@@ -413,10 +414,8 @@ def test_a_crystal_that_cannot_be_searched_ends_the_search_on_all_threads(mixed,
 
 
 def test_images_too_many_cells_away_are_refused():
-    with pytest.raises(InputError, match="more than|cells"):
-        neighbours(
-            crystal([[0.05, 0, 0], [0, 900, 0], [0, 0, 900]], [0, 0, 0]), 800.0, limit=10**9
-        )
+    with pytest.raises(InputError, match=r"more than|cells"):
+        neighbours(crystal([[0.05, 0, 0], [0, 900, 0], [0, 0, 900]], [0, 0, 0]), 800.0, limit=10**9)
 
 
 def test_a_cutoff_that_gives_more_shifts_than_can_be_numbered_is_refused():
@@ -523,8 +522,8 @@ def test_plain_loops_and_vector_lanes_keep_the_same_points():
 
     @njit
     def near(points, names, left, kept, squares):
-        return keep_near(points, names, np.uint64(5), np.uint64(left), 0.1, -0.2, 0.3, 1.0,
-                         kept, squares, np.uint64(2))  # fmt: skip
+        return keep_near(points, names, np.uint64(5), np.uint64(left), 0.1, -0.2, 0.3,
+                         np.int32(6), 1.0, kept, squares, np.uint64(2))  # fmt: skip
 
     @njit
     def reaching(points, names, left, images, kept):
@@ -540,7 +539,7 @@ def test_plain_loops_and_vector_lanes_keep_the_same_points():
         count = near(points, names, left, kept, squares)
         place = (np.uint64(5), np.uint64(left))
         assert count == lanes.near_loop(
-            points, names, *place, *centre, 1.0, other, other_squares, np.uint64(2)
+            points, names, *place, *centre, 6, 1.0, other, other_squares, np.uint64(2)
         )
         np.testing.assert_array_equal(kept[2 : 2 + count], other[2 : 2 + count])
         np.testing.assert_array_equal(squares[2 : 2 + count], other_squares[2 : 2 + count])

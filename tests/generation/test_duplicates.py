@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.fingerprints import distance, fingerprints
 from materialabs.errors import InputError
-from materialabs.generation.duplicates import GRID_FROM, NEAR, duplicates, unique
+from materialabs.generation.duplicates import CROWDED, NEAR, duplicates, unique
 from materialabs.generation.grouping_kernels import near_leaders
 from materialabs.generation.matching import Primitives, Tolerance, match, primitives
 from materialabs.generation.primitive_kernels import hermite, translation_lattice
@@ -477,9 +477,9 @@ def test_the_grid_finds_what_comparing_all_finds(monkeypatch: pytest.MonkeyPatch
     crystals = Crystals.concat(
         [disturbed_copy(one, seed, cells=1) for seed in range(5) for one in carbon]
     )
-    assert len(crystals) > GRID_FROM
+    assert len(crystals) > CROWDED
     with_grid = duplicates(crystals)
-    monkeypatch.setattr("materialabs.generation.duplicates.GRID_FROM", 10**9)
+    monkeypatch.setattr("materialabs.generation.duplicates.CROWDED", 10**9)
     np.testing.assert_array_equal(with_grid, duplicates(crystals))
     np.testing.assert_array_equal(with_grid, np.tile(np.arange(60), 5))
 
@@ -490,8 +490,9 @@ def test_more_near_representatives_than_there_is_room_for_at_first_are_all_found
     prints[:count, 0] = np.linspace(1, 0, count)
     one_place = np.zeros(3, np.int64)
     found = near_leaders(
-        prints, np.arange(count + 1), count, one_place, np.ones(3, np.int64),
-        np.zeros(1, np.int64), np.array([count - 1]), np.arange(count + 1) - 1, NEAR,
+        prints, count, one_place, np.ones(3, np.int64),
+        np.zeros(1, np.int64), np.array([count - 1]), np.arange(count + 1) - 1,
+        np.full(count + 1, NEAR),
     )  # fmt: skip
     np.testing.assert_array_equal(found, np.arange(count)[::-1])
 

@@ -25,6 +25,11 @@ POLYANION_ELECTRONEGATIVITY_GAP = 1.65
 AMOUNT_TOLERANCE = 1e-8
 """Amounts closer than this to a whole number are that number."""
 
+LARGEST_AMOUNT = 1e9
+"""Atoms of one element in a formula; a number above this is a slip of the keyboard."""
+
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+
 _TOKEN = re.compile(r"\s*(?:([A-Z][a-z]?)|([(\[{])|([)\]}])|(\d+\.?\d*|\.\d+)|([·•*]))")
 
 
@@ -49,6 +54,10 @@ def parse_formula(formula: str) -> dict[int, float]:
         _add(total, _parse_group(rest, formula), factor)
     if not total or sum(total.values()) <= 0:
         raise FormulaError(f"The formula {formula!r} holds no atoms.")
+    if max(total.values()) > LARGEST_AMOUNT:
+        raise FormulaError(
+            f"The formula {formula[:40]!r} has more than {LARGEST_AMOUNT:.0e} atoms of an element."
+        )
     return dict(sorted((number, amount) for number, amount in total.items() if amount > 0))
 
 
@@ -60,6 +69,7 @@ def _add(total: dict[int, float], amounts: dict[int, float], factor: float) -> N
 def _parse_group(text: str, formula: str) -> dict[int, float]:
     """Read one hydrate-free part with a stack of brackets."""
     stack: list[dict[int, float]] = [{}]
+    awaited: list[str] = []
     last: dict[int, float] | None = None
     position = 0
     while position < len(text.rstrip()):
@@ -69,7 +79,7 @@ def _parse_group(text: str, formula: str) -> dict[int, float]:
             raise FormulaError(
                 f"The formula {formula!r} cannot be read at {text[position:][:10]!r}{hint}."
             )
-        symbol, opening, _closing, amount, _ = token.groups()
+        symbol, opening, closing, amount, _ = token.groups()
         position = token.end()
         if amount is not None:
             if last is None:
@@ -84,8 +94,9 @@ def _parse_group(text: str, formula: str) -> dict[int, float]:
             last = {_element_in(symbol, formula): 1.0}
         elif opening is not None:
             stack.append({})
+            awaited.append(_CLOSING[opening])
         else:
-            if len(stack) == 1:
+            if not awaited or awaited.pop() != closing:
                 raise FormulaError(f"The formula {formula!r} closes a bracket it never opened.")
             last = stack.pop()
     if last is not None:
@@ -238,16 +249,16 @@ class Compositions:
 
     def reduced(self) -> Compositions:
         """Divide whole amounts by their common divisor; fractional ones stay as they are."""
+        sizes = np.diff(self.offsets)
+        starts = self.offsets[:-1][sizes > 0]
+        if len(starts) == 0:
+            return self
         whole = np.rint(self.amounts)
         exact = np.abs(self.amounts - whole) < AMOUNT_TOLERANCE
-        if len(self) == 0:
-            return self
-        starts = self.offsets[:-1]
         integral = np.logical_and.reduceat(exact, starts)
         divisors = np.gcd.reduceat(np.maximum(whole, 1).astype(np.int64), starts)
-        divisors = np.where(integral, divisors, 1)
-        per_entry = np.repeat(divisors, np.diff(self.offsets))
-        values = np.where(np.repeat(integral, np.diff(self.offsets)), whole, self.amounts)
+        per_entry = np.repeat(np.where(integral, divisors, 1), sizes[sizes > 0])
+        values = np.where(np.repeat(integral, sizes[sizes > 0]), whole, self.amounts)
         return Compositions(self.elements, values / per_entry, self.offsets)
 
     def reduced_formulas(self) -> list[str]:
@@ -285,7 +296,8 @@ def chosen_rows(count: int, selection: int | slice | ArrayLike) -> NDArray[np.in
     everything = np.arange(count, dtype=np.int64)
     if isinstance(selection, (int, slice)):
         return np.atleast_1d(everything[selection])
-    return np.atleast_1d(everything[np.asarray(selection)])
+    places = np.asarray(selection)
+    return np.atleast_1d(everything[places if places.size else places.astype(np.int64)])
 
 
 def ragged_rows(

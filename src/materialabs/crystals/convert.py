@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.crystals.batch import Crystals
+from materialabs.crystals.batch import SMALLEST_VOLUME, Crystals
 from materialabs.crystals.columns import is_missing
 from materialabs.crystals.occupancy import Occupancy
 from materialabs.elements import SYMBOLS
+from materialabs.errors import InputError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 VACUUM = 10.0
 """Angstrom of empty space around a molecule that comes without a cell."""
+
+NO_VECTOR = 1e-8
+"""Angstrom; a cell vector below this length is absent, as ASE writes open directions."""
 
 PYMATGEN_SITE_NAMES = {
     "magmom": "magnetic_moment",
@@ -33,43 +37,30 @@ PYMATGEN_SITE_NAMES = {
 
 def from_pymatgen(structures: Structure | Sequence[Structure]) -> Crystals:
     """Take pymatgen structures with their site and structure properties."""
-    from pymatgen.core import Structure
+    from pymatgen.core import IStructure
 
-    batch = [structures] if isinstance(structures, Structure) else list(structures)
+    batch = [structures] if isinstance(structures, IStructure) else list(structures)
+    for structure in batch:
+        if not isinstance(structure, IStructure):
+            raise InputError(f"A pymatgen Structure is needed, not {type(structure).__name__}.")
     return Crystals.concat([_one_from_pymatgen(structure) for structure in batch])
 
 
 def _one_from_pymatgen(structure: Structure) -> Crystals:
-    occupants: list[int] = []
-    fractions: list[float] = []
-    sizes: list[int] = []
-    states: list[float | None] = []
-    for site in structure:
-        items = [
-            (int(specie.Z), float(share), getattr(specie, "oxi_state", None))
-            for specie, share in site.species.items()
-            if share > 0
-        ]
-        occupants += [number for number, _, _ in items]
-        fractions += [share for _, share, _ in items]
-        sizes.append(len(items))
-        known = [state * share for _, share, state in items if state is not None]
-        states.append(
-            sum(known) / sum(fractions[-len(items) :]) if len(known) == len(items) else None
-        )
-    occupancy = Occupancy(
-        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        np.array(occupants, dtype=np.uint8),
-        np.array(fractions),
-    )
-    site_columns: dict[str, Any] = {
-        PYMATGEN_SITE_NAMES.get(name, name): list(values)
-        for name, values in structure.site_properties.items()
-    }
+    occupancy = _occupancy_of(structure)
+    site_columns: dict[str, Any] = {}
+    for name, values in structure.site_properties.items():
+        if name == "selective_dynamics":
+            movable = [[True] * 3 if flags is None else flags for flags in values]
+            site_columns["fixed"] = ~np.array(movable, dtype=bool)
+        else:
+            site_columns[PYMATGEN_SITE_NAMES.get(name, name)] = list(values)
+    states = [_mean_state(site) for site in structure]
     if any(state is not None for state in states):
-        site_columns["oxidation_state"] = np.array(
-            [np.nan if state is None else state for state in states]
-        )
+        site_columns["oxidation_state"] = _floats(states)
+    spins = [_mean_spin(site) for site in structure]
+    if any(spin is not None for spin in spins):
+        site_columns.setdefault("magnetic_moment", _floats(spins))
     labels = [site.label for site in structure]
     if labels != [site.species_string for site in structure]:
         site_columns["label"] = labels
@@ -90,6 +81,52 @@ def _one_from_pymatgen(structure: Structure) -> Crystals:
     )
 
 
+def _occupancy_of(structure: Structure) -> Occupancy:
+    occupants: list[int] = []
+    fractions: list[float] = []
+    sizes: list[int] = []
+    for site in structure:
+        items = [(specie, float(share)) for specie, share in site.species.items() if share > 0]
+        sizes.append(len(items))
+        occupants += [_number_of(specie) for specie, _ in items]
+        fractions += [share for _, share in items]
+    return Occupancy(
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        np.array(occupants, dtype=np.uint8),
+        np.array(fractions, dtype=np.float64),
+    )
+
+
+def _number_of(specie: Any) -> int:
+    number = int(specie.Z)
+    if not 1 <= number < len(SYMBOLS):
+        raise InputError(
+            f"{specie} is not an element: replace it before reading the structure.",
+            code="crystal.unknown_element",
+        )
+    return number
+
+
+def _mean_state(site: Any) -> float | None:
+    """Oxidation state of a site; the mean over its occupants where all have one."""
+    items = [(getattr(specie, "oxi_state", None), share) for specie, share in site.species.items()]
+    if not items or any(state is None for state, _ in items):
+        return None
+    return float(sum(state * share for state, share in items) / sum(share for _, share in items))
+
+
+def _mean_spin(site: Any) -> float | None:
+    """Spin of a site in Bohr magnetons, in the sense of pymatgen's ``Species``."""
+    spins = [getattr(specie, "spin", None) for specie in site.species]
+    if len(spins) != 1 or spins[0] is None:
+        return None
+    return float(spins[0])
+
+
+def _floats(values: list[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values])
+
+
 def to_pymatgen(crystals: Crystals) -> list[Structure]:
     """One pymatgen ``Structure`` for each crystal."""
     return [_one_to_pymatgen(crystals, index) for index in range(len(crystals))]
@@ -105,8 +142,12 @@ def _one_to_pymatgen(crystals: Crystals, index: int) -> Structure:
     properties = {
         names.get(name, name): _present(column[start:stop])
         for name, column in crystals.site_columns.items()
-        if name not in ("oxidation_state", "label") and not is_missing(column[start:stop]).all()
+        if name not in ("oxidation_state", "label", "fixed")
+        and not is_missing(column[start:stop]).all()
     }
+    fixed = _fixed_rows(crystals, start, stop)
+    if fixed is not None:
+        properties["selective_dynamics"] = (~fixed).tolist()
     labels = crystals.site_columns.get("label")
     return Structure(
         Lattice(crystals.lattice[index].copy(), pbc=tuple(crystals.pbc[index].tolist())),
@@ -114,7 +155,7 @@ def _one_to_pymatgen(crystals: Crystals, index: int) -> Structure:
         crystals.frac[start:stop].copy(),
         site_properties=properties or None,
         charge=None if charge is None else float(charge),
-        properties={name: _plain(value) for name, value in columns.items()},
+        properties={name: _listed(value) for name, value in columns.items()},
         labels=None if labels is None else labels[start:stop].tolist(),
     )
 
@@ -150,6 +191,9 @@ def from_ase(atoms: Atoms | Sequence[Atoms]) -> Crystals:
     from ase import Atoms
 
     batch = [atoms] if isinstance(atoms, Atoms) else list(atoms)
+    for one in batch:
+        if not isinstance(one, Atoms):
+            raise InputError(f"ASE Atoms are needed, not {type(one).__name__}.")
     return Crystals.concat([_one_from_ase(one) for one in batch])
 
 
@@ -168,6 +212,9 @@ def _one_from_ase(atoms: Atoms) -> Crystals:
         for name, values in atoms.arrays.items()
         if name not in ("numbers", "positions")
     }
+    fixed = _held_atoms(atoms)
+    if fixed is not None:
+        site_columns["fixed"] = fixed
     info = {name: [value] for name, value in atoms.info.items() if name != "occupancy"}
     results = {} if atoms.calc is None else dict(atoms.calc.results)
     for name, ours in ASE_RESULTS.items():
@@ -199,8 +246,10 @@ def _full_stress(stress: NDArray[np.float64]) -> NDArray[np.float64]:
 def _cell_of(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Complete the cell along directions that have none; give it and the origin used then."""
     cell = np.array(atoms.cell.array, dtype=float)
-    missing = np.linalg.norm(cell, axis=1) < 1e-8
+    missing = np.linalg.norm(cell, axis=1) < NO_VECTOR
     if not missing.any():
+        if abs(np.linalg.det(cell)) < SMALLEST_VOLUME:
+            raise InputError("The cell of these atoms has no volume.", code="crystal.no_volume")
         return cell, np.zeros(3)
     positions = atoms.get_positions()
     completed = np.asarray(atoms.cell.complete().array, dtype=float).copy()
@@ -232,10 +281,55 @@ def _one_to_ase(crystals: Crystals, index: int) -> Atoms:
     names = {ours: theirs for theirs, ours in ASE_ARRAYS.items()}
     for name, column in crystals.site_columns.items():
         values = column[start:stop]
-        if not is_missing(values).all():
-            kept = np.array(_present(values)) if values.dtype.kind == "O" else np.asarray(values)
-            atoms.set_array(names.get(name, name), kept)
+        if name != "fixed" and not is_missing(values).all():
+            atoms.set_array(names.get(name, name), _filled(values))
+    fixed = _fixed_rows(crystals, start, stop)
+    if fixed is not None:
+        atoms.set_constraint(_constraints(fixed))
     return atoms
+
+
+def _filled(values: NDArray[Any]) -> NDArray[Any]:
+    """A plain array: missing whole numbers and truth values become NaN, never zero."""
+    if values.dtype.kind == "O":
+        return np.array(_present(values))
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        return np.where(mask, np.nan, values.data) if mask.any() else values.data
+    return np.asarray(values)
+
+
+def _fixed_rows(crystals: Crystals, start: int, stop: int) -> NDArray[np.bool_] | None:
+    """Which atoms of one crystal are held [m, 3], or nothing when none is."""
+    column = crystals.site_columns.get("fixed")
+    if column is None or column.dtype.kind != "b" or column.shape[1:] != (3,):
+        return None
+    fixed = np.asarray(np.ma.filled(column[start:stop], False))
+    return fixed if fixed.any() else None
+
+
+def _held_atoms(atoms: Atoms) -> NDArray[np.bool_] | None:
+    """Which atoms FixAtoms and FixCartesian hold [m, 3]; other constraints are passed over."""
+    from ase.constraints import FixAtoms, FixCartesian
+
+    fixed = np.zeros((len(atoms), 3), dtype=bool)
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms):
+            fixed[constraint.get_indices()] = True
+        elif isinstance(constraint, FixCartesian):
+            fixed[constraint.get_indices()] |= np.asarray(constraint.mask, dtype=bool)
+    return fixed if fixed.any() else None
+
+
+def _constraints(fixed: NDArray[np.bool_]) -> list[Any]:
+    """ASE's constraints for atoms held altogether or along some axes [m, 3]."""
+    from ase.constraints import FixAtoms, FixCartesian
+
+    constraints: list[Any] = []
+    for mask in np.unique(fixed[fixed.any(axis=1)], axis=0):
+        held = np.flatnonzero((fixed == mask).all(axis=1)).tolist()
+        constraints.append(FixAtoms(held) if mask.all() else FixCartesian(held, mask.tolist()))
+    return constraints
 
 
 def _present(values: NDArray[Any]) -> list[Any]:
@@ -245,3 +339,7 @@ def _present(values: NDArray[Any]) -> list[Any]:
 
 def _plain(value: Any) -> Any:
     return cast("Any", value).item() if isinstance(value, np.generic) else value
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else _plain(value)

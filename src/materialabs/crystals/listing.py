@@ -22,9 +22,7 @@ def densities(crystals: Crystals) -> NDArray[np.float64]:
     )
 
 
-def listing(
-    crystals: Crystals, *, tolerance: float = 0.01, threads: int = 1
-) -> list[dict[str, Any]]:
+def listing(crystals: Crystals, *, tolerance: float = 0.01) -> list[dict[str, Any]]:
     """One row for each crystal, ready to print or to write as JSON.
 
     Parameters
@@ -33,12 +31,10 @@ def listing(
         Any batch; disordered crystals are listed too.
     tolerance
         Symmetry tolerance, angstrom.
-    threads
-        Threads of the symmetry search.
     """
     from materialabs.crystals.symmetry import symmetry
 
-    found = symmetry(crystals, tolerance, threads=threads)
+    found = symmetry(crystals, tolerance)
     symbols = found.symbols()
     return [
         {

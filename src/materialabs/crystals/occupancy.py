@@ -15,6 +15,10 @@ FULL = 1e-6
 """A fraction this close to one is one."""
 
 
+OVERFULL = 1e-3
+"""A site may hold this much more than one, since files round their fractions."""
+
+
 @dataclass(frozen=True, eq=False)
 class Occupancy:
     """Who sits on each site, ragged over the atoms of a batch.
@@ -38,12 +42,14 @@ class Occupancy:
             array: NDArray[Any] = np.ascontiguousarray(getattr(self, name), dtype=dtype).view()
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-        totals = self.totals()
-        if np.any(np.diff(self.offsets) < 1):
+        if len(self.offsets) == 0 or self.offsets[0] != 0 or np.any(np.diff(self.offsets) < 1):
             raise InputError("Every site needs at least one occupant.")
+        if not self.offsets[-1] == len(self.occupants) == len(self.fractions):
+            raise InputError("An occupancy table has one fraction for each occupant.")
         if np.any(self.fractions <= 0) or not np.all(np.isfinite(self.fractions)):
             raise InputError("Site occupancies are above zero.")
-        if np.any(totals > 1 + 1e-3):
+        totals = self.totals()
+        if np.any(totals > 1 + OVERFULL):
             site = int(np.argmax(totals))
             raise InputError(f"The occupancies of site {site} sum to {totals[site]:.4f}, above 1.")
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.fingerprints import fingerprints
+from materialabs.crystals.fingerprints import distance, fingerprints
 from materialabs.generation.matching import (
     DEFAULT_TOLERANCE,
     Primitives,
@@ -26,12 +26,29 @@ from materialabs.generation.matching import (
 from materialabs.threads import map_chunks
 
 NEAR: Final = 1.5
-"""Fingerprint distance within which atoms are compared at the default tolerance. Over 5,035
-crystals of the half of mp36k kept for choosing, copies with every atom moved by 0.1 angstrom and
-2 % of strain in both reach 0.97; 45 % of the pairs of polymorphs are further apart than 1.5."""
+"""Fingerprint distance within which atoms are compared at the default tolerance, and the most in
+a crowded formula. Copies with every atom moved by 0.1 angstrom and 2 % of strain in both reach
+1.0 over 5,035 crystals of the half of mp36k that is kept for choosing."""
 
-GRID_FROM: Final = 256
-"""Crystals of one formula above which the grid is laid; fewer are compared one by one."""
+LEAST_NEAR: Final = 0.6
+"""The least that such a distance is in a crowded formula."""
+
+MARGIN: Final = 2.5
+"""In a crowded formula a crystal is compared within this multiple of how far one disturbance moves
+its own fingerprint: sharp shells move further than those of a crystal without symmetry. None of
+the copies above lies beyond."""
+
+PROBE_DISPLACEMENT: Final = 0.45
+"""Standard deviation along each axis of that disturbance, as a share of the tolerance."""
+
+PROBE_STRAIN: Final = 0.25
+"""Size of each component of its strain, as a share of the tolerance."""
+
+PROBE_SEED: Final = 14
+"""Seed of that disturbance."""
+
+CROWDED: Final = 256
+"""Crystals of one formula above which the grid is laid and distances are made narrow."""
 
 AXES: Final = 3
 """Directions of the grid."""
@@ -95,13 +112,14 @@ def _leaders(crystals: Crystals, tolerance: Tolerance, threads: int) -> NDArray[
         return np.zeros(0, np.int64)
     prints = fingerprints(cells.as_crystals(), threads=threads)
     families = _families(crystals)
+    reach = _reach(cells, prints, families, tolerance, threads)
     starts = range(0, len(families), FORMULAS_A_CHUNK)
     chunks = [families[start : start + FORMULAS_A_CHUNK] for start in starts]
     leaders = np.arange(len(crystals), dtype=np.int64)
 
     def work(chunk: list[NDArray[np.int64]]) -> None:
         for members in chunk:
-            leaders[members] = _lead(cells, prints, members, tolerance)
+            leaders[members] = _lead(cells, prints, reach, members, tolerance)
 
     map_chunks(work, chunks, threads=threads)
     return leaders
@@ -115,20 +133,59 @@ def _families(crystals: Crystals) -> list[NDArray[np.int64]]:
     return [members for members in families if len(members) > 1]
 
 
+def _reach(
+    cells: Primitives,
+    prints: NDArray[np.float32],
+    families: list[NDArray[np.int64]],
+    tolerance: Tolerance,
+    threads: int,
+) -> NDArray[np.float64]:
+    """How far from each crystal's fingerprint those of its copies may lie [n]."""
+    width = max(
+        tolerance.displacement / DEFAULT_TOLERANCE.displacement,
+        tolerance.strain / DEFAULT_TOLERANCE.strain,
+    )
+    reach = np.full(len(cells), NEAR * width)
+    crowds = [members for members in families if len(members) > CROWDED]
+    if crowds:
+        rows = np.concatenate(crowds)
+        crowd = cells.as_crystals().take(rows)
+        moved = distance(fingerprints(_probe(crowd, tolerance), threads=threads), prints[rows])
+        reach[rows] = np.clip(MARGIN * moved, LEAST_NEAR * width, NEAR * width)
+    return reach
+
+
+def _probe(crystals: Crystals, tolerance: Tolerance) -> Crystals:
+    """Every crystal with its atoms moved and its cell strained, always in the same way."""
+    generator = np.random.default_rng(PROBE_SEED)
+    strain = np.triu(generator.choice([-1.0, 1.0], size=(3, 3)))
+    strain = PROBE_STRAIN * tolerance.strain * (strain + np.triu(strain, 1).T)
+    steps = generator.normal(size=crystals.frac.shape)
+    steps *= PROBE_DISPLACEMENT * tolerance.displacement
+    to_frac = np.linalg.inv(crystals.lattice)[crystals.owners]
+    return crystals.replace(
+        frac=crystals.frac + np.einsum("ij,ijk->ik", steps, to_frac),
+        lattice=crystals.lattice @ (np.eye(3) + strain),
+    )
+
+
 def _lead(
     cells: Primitives,
     prints: NDArray[np.float32],
+    reach: NDArray[np.float64],
     members: NDArray[np.int64],
     tolerance: Tolerance,
 ) -> NDArray[np.int64]:
     """The representative of each member of one formula."""
     from materialabs.generation.grouping_kernels import lead
 
-    near = NEAR * max(
-        tolerance.displacement / DEFAULT_TOLERANCE.displacement,
-        tolerance.strain / DEFAULT_TOLERANCE.strain,
-    )
-    bins = _grid(prints[members], near)
+    own, near = prints[members], reach[members]
+    if len(members) > CROWDED:
+        own = _turned(own)
+        along = own[:, :AXES]
+        bins = ((along - along.min(axis=0)) / near.max()).astype(np.int64)
+    else:
+        bins = np.zeros((len(members), AXES), np.int64)
     sizes = bins.max(axis=0) + 1
     keys = (bins[:, 0] * sizes[1] + bins[:, 1]) * sizes[2] + bins[:, 2]
     occupied, bucket = np.unique(keys, return_inverse=True)
@@ -138,7 +195,7 @@ def _lead(
             cells.frac,
             cells.numbers,
             cells.offsets,
-            prints,
+            own,
             members,
             bins,
             sizes,
@@ -150,14 +207,12 @@ def _lead(
     )
 
 
-def _grid(prints: NDArray[np.float32], near: float) -> NDArray[np.int64]:
-    """Grid cell [m, AXES] of each fingerprint; members within ``near`` lie in adjacent cells.
+def _turned(prints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fingerprints turned so that they spread most along the first columns; distances stay.
 
-    A projection on orthonormal directions never lengthens a distance.
+    A projection on orthonormal directions never lengthens a distance, so that crystals near each
+    other lie in adjacent cells of a grid over the first columns.
     """
-    if len(prints) <= GRID_FROM:
-        return np.zeros((len(prints), AXES), np.int64)
     centred = prints - prints.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
-    along = centred @ directions[:, -AXES:]
-    return np.asarray((along - along.min(axis=0)) / near, dtype=np.int64)
+    return np.ascontiguousarray(centred @ directions[:, ::-1])

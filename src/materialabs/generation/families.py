@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.symmetry import Symmetry, symmetry
 
-LIKENESS: Final = 0.15
+LIKENESS: Final = 0.08
 """Largest difference of a role-to-role distance within a family, in mean spacings."""
 
 SAMENESS: Final = 0.01

@@ -52,16 +52,15 @@ def bucket_near(
 @njit(cache=True, nogil=True)
 def near_leaders(
     prints: NDArray[np.float32],
-    members: NDArray[np.int64],
     member: int,
     place: NDArray[np.int64],
     sizes: NDArray[np.int64],
     occupied: NDArray[np.int64],
     first: NDArray[np.int64],
     following: NDArray[np.int64],
-    near: float,
+    reach: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Representatives within ``near`` of a member's fingerprint, nearest first."""
+    """Representatives within reach of a member's fingerprint or it of theirs, nearest first."""
     found = np.empty(ROOM_TO_START, np.int64)
     distances = np.empty(ROOM_TO_START)
     count = 0
@@ -71,8 +70,9 @@ def near_leaders(
             continue
         leader = first[bucket]
         while leader >= 0:
-            square = squared_distance(prints[members[member]], prints[members[leader]], near * near)
-            if square <= near * near:
+            near = max(reach[member], reach[leader]) ** 2
+            square = squared_distance(prints[member], prints[leader], near)
+            if square <= near:
                 if count == len(found):
                     found = np.concatenate((found, np.empty(count, np.int64)))
                     distances = np.concatenate((distances, np.empty(count)))
@@ -95,13 +95,15 @@ def lead(
     sizes: NDArray[np.int64],
     occupied: NDArray[np.int64],
     bucket: NDArray[np.int64],
-    near: float,
+    reach: NDArray[np.float64],
     limits: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """Representative of each member, in order; cells as ``primitive_batch`` gives them.
 
-    ``places`` [m, 3] are grid cells, ``sizes`` their number along each axis, ``occupied`` the
-    rising keys of those in use and ``bucket`` [m] the position of each member's key there.
+    ``members`` [m] are positions among the cells; ``prints`` [m, d] their fingerprints, turned so
+    that the first columns tell most. ``places`` [m, 3] are grid cells, ``sizes`` their number along each axis, ``occupied`` the
+    rising keys of those in use and ``bucket`` [m] the position of each member's key there;
+    ``reach`` [m] is how far from each fingerprint those of copies may lie.
     """
     first = np.full(len(occupied), -1, np.int64)
     following = np.full(len(members), -1, np.int64)
@@ -111,7 +113,7 @@ def lead(
         mine = slice(offsets[own], offsets[own + 1])
         joined = False
         for leader in near_leaders(
-            prints, members, member, places[member], sizes, occupied, first, following, near
+            prints, member, places[member], sizes, occupied, first, following, reach
         ):
             other = members[leader]
             theirs = slice(offsets[other], offsets[other + 1])

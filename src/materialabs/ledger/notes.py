@@ -147,7 +147,10 @@ class Note:
             raise IntegrityError("This is not a signed note: a text, an empty line, signatures.")
         if len(lines) > MOST_SIGNATURES:
             raise IntegrityError(f"A note with more than {MOST_SIGNATURES} signatures is refused.")
-        return cls(text + "\n", tuple(_signature_line(line) for line in lines))
+        note = cls(text + "\n", tuple(_signature_line(line) for line in lines))
+        if str(note) != document:
+            raise IntegrityError("This note is not in the one form that notes have.")
+        return note
 
     def verify(self, verifier: Verifier) -> None:
         """Refuse the note unless this key signed it."""
@@ -253,6 +256,9 @@ def _signature_line(line: str) -> Signature:
 
 def _decode(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise IntegrityError(f"{text[:40]!r} is not base64.") from error
+    if base64.b64encode(raw).decode() != text:
+        raise IntegrityError(f"{text[:40]!r} is not base64 in its one form.")
+    return raw

@@ -129,14 +129,18 @@ def read_keys(
             proved = signed_by(public, base64.b64decode(entry["proof"], validate=True), message)
             require(proved, f"The key added by entry {index} lacks its owner's proof.")
             name = sha256(public)[:16].hex()
+            same = entry["kind"] == "key-add" or entry["name"] == keys[signer].get("name")
+            require(same, f"Entry {index} rotates a key into another name.")
             require(name not in keys, f"Entry {index} adds a key a second time.")
             keys[name] = {"public": public, "since": index + 1, "until": size,
                           "name": entry["name"]}  # fmt: skip
             if entry["kind"] == "key-rotate":
-                keys[signer]["until"] = index + 1
+                keys[signer]["until"] = min(keys[signer]["until"], index + 1)
         elif entry["kind"] == "key-revoke":
             require(signer in (own, entry["key"]), f"Entry {index} revokes another's key.")
-            keys[entry["key"]]["until"] = index
+            require(entry["key"] in keys and entry["key"] != own, f"Entry {index} revokes a key "
+                    "that cannot be revoked.")  # fmt: skip
+            keys[entry["key"]]["until"] = min(keys[entry["key"]]["until"], index)
     return keys
 
 

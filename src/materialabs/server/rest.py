@@ -19,8 +19,8 @@ from materialabs.store.database import reading
 from materialabs.store.identity import log_verifier
 from materialabs.store.log import DatabaseHashes, positions_of, read_leaves, read_state
 from materialabs.store.store import Store
+from materialabs.store.tile_files import tile_content
 from materialabs.store.upload import Upload, accept
-from materialabs.store.verify import tile_content
 
 TILE_AGE = 31_536_000
 """Seconds for which a full tile may be cached: it never changes."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from materialabs.errors import ExternalError, InputError, IntegrityError, ResourceError
 from materialabs.store.schema import DATABASE_VERSION, metadata, store_info
@@ -21,6 +22,15 @@ CACHE_KILOBYTES: Final = 65_536
 
 MAPPED_BYTES: Final = 1 << 30
 """Of a SQLite file that are read through the page cache of the system."""
+
+CONNECTIONS_KEPT: Final = 10
+"""Open connections that a process keeps for the next request."""
+
+CONNECTIONS_MORE: Final = 30
+"""Opened beyond those when many ask at once; together as many as the server has threads."""
+
+MOUNTS: Final = Path("/proc/mounts")
+"""Where the system says what is mounted."""
 
 WRITER_LOCK: Final = 0x6D61_7465
 """PostgreSQL advisory lock that one writer holds at a time: the log has one right edge."""
@@ -42,7 +52,7 @@ def open_database(place: str | Path) -> Engine:
     """
     engine = _engine(str(place))
     try:
-        with writing(engine) as connection:
+        with _transaction(engine, writes=True) as connection:
             _prepare(connection)
     except OperationalError as error:
         raise ResourceError(
@@ -57,7 +67,7 @@ def _engine(place: str) -> Engine:
     if place.startswith(("postgresql://", "postgres://")):
         address = place.split("://", 1)[1]
         try:
-            return create_engine(f"postgresql+psycopg://{address}", pool_pre_ping=True)
+            return create_engine(f"postgresql+psycopg://{address}", pool_pre_ping=True, **_pool())
         except ModuleNotFoundError as error:
             raise ExternalError(
                 "PostgreSQL needs psycopg: pip install 'materialabs[postgres]'"
@@ -73,11 +83,21 @@ def _engine(place: str) -> Engine:
         raise InputError(f"{path} is a folder; name a file such as {path / 'lab.db'}.")
     _refuse_network(path)
     engine = create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        **_pool(),
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _pool() -> dict[str, Any]:
+    return {
+        "pool_size": CONNECTIONS_KEPT,
+        "max_overflow": CONNECTIONS_MORE,
+        "pool_timeout": BUSY_SECONDS,
+    }
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
@@ -105,18 +125,60 @@ def _begin_sqlite(connection: Connection) -> None:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction with the right to write; one writer at a time, others wait."""
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITER_LOCK})
+    with _told(engine), _transaction(engine, writes=True) as connection:
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that sees the store as it was when it began."""
-    options = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
-    with engine.connect().execution_options(**options) as connection, connection.begin():
+    with _told(engine), _transaction(engine, writes=False) as connection:
         yield connection
+
+
+@contextmanager
+def _transaction(engine: Engine, *, writes: bool) -> Iterator[Connection]:
+    options: dict[str, Any] = {"writes": writes}
+    if engine.dialect.name == "postgresql" and not writes:
+        options["isolation_level"] = "REPEATABLE READ"
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        if engine.dialect.name == "postgresql" and writes:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITER_LOCK})
+        yield connection
+
+
+@contextmanager
+def _told(engine: Engine) -> Iterator[None]:
+    """What goes wrong below the store as one sentence; the transaction is undone by then."""
+    try:
+        yield
+    except OperationalError as error:
+        raise ResourceError(_sentence(_shown(engine), _why(error))) from error
+    except PoolTimeoutError as error:
+        raise ResourceError(
+            f"Too many ask {_shown(engine)} at once: try again in a while."
+        ) from error
+    except DatabaseError as error:
+        if "malformed" not in _why(error) and "not a database" not in _why(error):
+            raise
+        raise IntegrityError(
+            f"{_shown(engine)} is damaged ({_why(error)}): restore it from a copy, or mirror it "
+            "from another node."
+        ) from error
+
+
+def _sentence(place: str, why: str) -> str:
+    if "locked" in why:
+        return (
+            f"Another program has held {place} for more than {BUSY_SECONDS} s: run this again "
+            "when it is done."
+        )
+    if "disk" in why:
+        return (
+            f"The disk under {place} is full or fails ({why}); what is stored is safe and this "
+            "step was undone: free some space and run this again."
+        )
+    return f"{place} cannot be used now ({why}): what is stored is safe; run this again later."
 
 
 def _prepare(connection: Connection) -> None:
@@ -150,7 +212,7 @@ def write_info(connection: Connection, name: str, value: str) -> None:
 
 
 def _refuse_network(path: Path) -> None:
-    kind = file_system(path)
+    kind = file_system(path, MOUNTS)
     if kind in NETWORK_FILE_SYSTEMS:
         raise InputError(
             f"{path} lies on a network file system ({kind}), where SQLite can lose data: use a "
@@ -158,7 +220,7 @@ def _refuse_network(path: Path) -> None:
         )
 
 
-def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
+def file_system(path: Path, mounts: Path) -> str:
     """Kind of the file system that a path lies on, or an empty text where it is not known."""
     if not mounts.exists():
         return ""

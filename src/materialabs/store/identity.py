@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from materialabs.errors import IntegrityError, NotFound
+from materialabs.errors import InputError, IntegrityError, NotFound
 from materialabs.ledger.keys import ContributorKey
 from materialabs.ledger.notes import Signer, Verifier
 from materialabs.store.database import read_info, reading, write_info, writing
@@ -116,7 +116,10 @@ def _load_or_make(path: Path, name: str, made: list[Path]) -> ContributorKey:
     if path.exists():
         return ContributorKey.load(path)
     key = ContributorKey.new(name)
-    key.save(path)
+    try:
+        key.save(path)
+    except InputError:
+        return ContributorKey.load(path)  # another process made it in this very moment
     made.append(path)
     return key
 

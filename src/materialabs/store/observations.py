@@ -44,8 +44,6 @@ def prepare_crystals(crystals: Crystals) -> PreparedCrystals:
     """Bytes, hashes and derived rows of a batch."""
     blobs = to_blobs(crystals)
     rows = structure_rows(rounded(crystals))
-    for row, source in zip(rows, crystals.ids(), strict=True):
-        row["source"] = source if "id" in crystals.columns else None
     return PreparedCrystals(
         blobs,
         [hashlib.sha256(blob).digest() for blob in blobs],
@@ -66,8 +64,8 @@ class PreparedRecord:
         SHA-256 of its crystal, or nothing.
     properties
         Its values, for the narrow table.
-    doi, supersedes
-        Where it was published, and the record that it corrects.
+    doi, supersedes, source
+        Where it was published, the record that it corrects, and its source's own identifier.
     entry
         The contributor's signed entry.
     """
@@ -78,6 +76,7 @@ class PreparedRecord:
     properties: tuple[Property, ...]
     doi: str
     supersedes: str
+    source: str
     entry: LogEntry
 
 
@@ -96,6 +95,7 @@ def signed_record(record: Record, body: bytes, entry: LogEntry) -> PreparedRecor
         record.properties,
         record.doi,
         record.supersedes,
+        record.source,
         entry,
     )
 

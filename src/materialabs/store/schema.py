@@ -110,7 +110,55 @@ log_checkpoints = Table(
     Column("peaks", LargeBinary, nullable=False),
     Column("note", _Text, nullable=False),
 )
-"""One signed checkpoint for each commit, with the frontier to append to."""
+"""The last signed checkpoint, with the frontier to append to.
+
+Older ones are dropped at each commit: the last covers all that they did, and a signed checkpoint
+of the past is what somebody would need who cuts the log back to it.
+"""
+
+cosignatures = Table(
+    "cosignatures",
+    metadata,
+    Column("size", _RowId, primary_key=True, autoincrement=False),
+    Column("witness", _Text, primary_key=True),
+    Column("note", _Text, nullable=False),
+)
+"""Checkpoints with a witness's cosignature, and the witness's public key."""
+
+mirrored_logs = Table(
+    "mirrored_logs",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("origin", _Text, nullable=False, unique=True),
+    Column("verifier", _Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("peaks", LargeBinary, nullable=False),
+    Column("note", _Text, nullable=False),
+    Column("proof", LargeBinary, nullable=False),
+)
+"""Logs of other nodes: how many of their entries are here, the right edge of these, the last
+checkpoint believed, and the proof that these entries are the beginning of what it stands for."""
+
+mirrored_entries = Table(
+    "mirrored_entries",
+    metadata,
+    Column("log_id", _RowId, primary_key=True),
+    Column("position", _RowId, primary_key=True),
+    Column("leaf", LargeBinary, nullable=False),
+    Column("record_hash", LargeBinary, index=True),
+    Column("contributor", _Text, nullable=False),
+)
+"""The leaves of other nodes' logs."""
+
+mirrored_hashes = Table(
+    "mirrored_hashes",
+    metadata,
+    Column("log_id", _RowId, primary_key=True),
+    Column("level", SmallInteger, primary_key=True),
+    Column("number", _RowId, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""Roots of complete subtrees of other nodes' logs."""
 
 # -- derived --------------------------------------------------------------------------------------
 
@@ -176,6 +224,16 @@ literature = Table(
 )
 """Publications that records come from."""
 
+mentions = Table(
+    "mentions",
+    metadata,
+    Column("record_id", _RowId, primary_key=True),
+    Column("role", _Text, primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
+    Index("mentions_by_hash", "hash"),
+)
+"""What a record speaks of: ``supersedes`` a record, has a ``blob``; found from the other end."""
+
 levels = Table(
     "levels",
     metadata,
@@ -228,16 +286,50 @@ mirrors = Table(
     "mirrors",
     metadata,
     Column("url", _Text, primary_key=True),
+    Column("origin", _Text, nullable=False),
     Column("verifier", _Text, nullable=False),
-    Column("checkpoint", _Text),
-    Column("evidence", _Text),
+    Column("trust", _Text, nullable=False),
+    Column("synced", BigInteger),
+    Column("evidence", _Text, nullable=False, default="[]"),
 )
-"""Other nodes, the last checkpoint believed of each, and evidence against it."""
+"""Where other nodes' logs are fetched, how their keys came here, and evidence against them."""
 
-OPERATIONAL: Final = frozenset({"access_keys", "imports", "mirrors", "store_info"})
+witnessed_logs = Table(
+    "witnessed_logs",
+    metadata,
+    Column("origin", _Text, primary_key=True),
+    Column("note", _Text, nullable=False),
+)
+"""The last checkpoint that this node has cosigned of each log, as a witness."""
+
+access_entries = Table(
+    "access_entries",
+    metadata,
+    Column("position", _RowId, primary_key=True, autoincrement=False),
+    Column("moment", BigInteger, nullable=False, index=True),
+    Column("who", _Text, nullable=False),
+    Column("what", _Text, nullable=False, index=True),
+    Column("leaf", LargeBinary, nullable=False),
+)
+"""The second log: who used what (:mod:`materialabs.store.access_log`)."""
+
+access_checkpoints = Table(
+    "access_checkpoints",
+    metadata,
+    Column("size", _RowId, primary_key=True, autoincrement=False),
+    Column("peaks", LargeBinary, nullable=False),
+    Column("note", _Text, nullable=False),
+)
+"""The last signed checkpoint of the second log."""
+
+OPERATIONAL: Final = frozenset(
+    {"access_keys", "imports", "mirrors", "store_info", "witnessed_logs", "access_entries",
+     "access_checkpoints"}
+)  # fmt: skip
 """Tables that verification leaves out, and nothing else."""
 
 DERIVED: Final = frozenset(
-    {"systems", "structures", "property_names", "levels", "literature", "property_values"}
-)
+    {"systems", "structures", "property_names", "levels", "literature", "mentions",
+     "property_values"}
+)  # fmt: skip
 """Tables that verification recomputes and compares."""

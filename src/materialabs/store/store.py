@@ -12,13 +12,19 @@ from sqlalchemy import Connection, func, select
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.blobs import from_blobs
-from materialabs.errors import IntegrityError, NotFound
+from materialabs.errors import InputError, IntegrityError, NotFound
 from materialabs.ledger.entries import LogEntry, key_fields, signed_entry
 from materialabs.ledger.keys import ContributorKey
 from materialabs.store import schema
 from materialabs.store.database import open_database, reading, writing
-from materialabs.store.identity import Identity, open_identity
-from materialabs.store.log import append, read_leaves, read_state
+from materialabs.store.identity import Identity, key_folder, open_identity
+from materialabs.store.log import (
+    append,
+    newest_key_entry,
+    read_keyring,
+    read_leaves,
+    read_state,
+)
 from materialabs.store.observations import (
     prepare_crystals,
     prepare_record,
@@ -43,12 +49,23 @@ class Store:
         Path of a SQLite file, made when missing, or a ``postgresql://`` URL.
     keys
         Folder of the keys; the user's own by default.
+    tiles
+        Folder that the log's tiles are written to after every write; none by default.
     """
 
-    def __init__(self, place: str | Path, *, keys: Path | None = None) -> None:
+    def __init__(
+        self, place: str | Path, *, keys: Path | None = None, tiles: Path | None = None
+    ) -> None:
         self.place = str(place)
         self.engine = open_database(place)
         self._keys = keys
+        self._tiles = tiles
+        self._key_entry: int | None = None
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the keys that this store is written with."""
+        return self._keys or key_folder()
 
     @cached_property
     def identity(self) -> Identity:
@@ -112,7 +129,31 @@ class Store:
         prepared = None if crystals is None else prepare_crystals(crystals)
         signed = [prepare_record(record, identity.contributor) for record in records]
         with writing(self.engine) as connection:
-            return write(connection, prepared, signed, identity.signer, blobs)
+            self._require_counting(connection, identity)
+            written = write(connection, prepared, signed, identity.signer, blobs)
+        self.publish()
+        return written
+
+    def _require_counting(self, connection: Connection, identity: Identity) -> None:
+        """Refuse to write with a key that was rotated or revoked."""
+        newest = newest_key_entry(connection)
+        if newest == self._key_entry:
+            return
+        ring = read_keyring(connection, identity.log.public)
+        if not ring.keys[identity.contributor.id].counts_at(newest + 1):
+            raise InputError(
+                f"The key {identity.contributor.id} of {identity.contributor.name} was rotated or "
+                "revoked: finish with `materialabs ledger key rotate`, or make another with "
+                "`materialabs ledger key new`."
+            )
+        self._key_entry = newest
+
+    def publish(self) -> None:
+        """Bring the folder of tiles up to the last commit, where there is one."""
+        if self._tiles is not None:
+            from materialabs.store.tile_files import write_tiles
+
+            write_tiles(self, self._tiles)
 
     # -- reading --------------------------------------------------------------------------------
 

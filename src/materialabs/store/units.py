@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from materialabs.errors import InputError
+from materialabs.store.dimensions import converted
 from materialabs.units import convert
 
 BASE_UNITS: Final[dict[str, str]] = {
     "band_gap": "eV",
     "energy": "eV/atom",
+    "energy_correction": "eV/atom",
     "formation_energy": "eV/atom",
     "hull_distance": "eV/atom",
     "bulk_modulus": "GPa",
     "shear_modulus": "GPa",
     "pressure": "GPa",
     "magnetization": "Bohr magneton",
+    "stress": "eV/angstrom^3",
+    "forces": "eV/angstrom",
 }
 """Units that values of well-known properties are kept in."""
 
@@ -31,6 +35,10 @@ def to_base(name: str, value: float, unit: str, base: str) -> float:
         return value
     try:
         return float(convert(value, unit, base))
+    except InputError:
+        pass
+    try:
+        return converted(value, unit, base)
     except InputError as error:
         raise InputError(
             f"Values of {name} are kept in {base or 'no unit'}; {unit or 'no unit'} does not "

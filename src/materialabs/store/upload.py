@@ -13,10 +13,9 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.blobs import from_blobs, to_blobs
 from materialabs.errors import InputError, IntegrityError
 from materialabs.ledger.entries import LogEntry
-from materialabs.ledger.keyring import Keyring
 from materialabs.store import schema
 from materialabs.store.database import writing
-from materialabs.store.log import read_state
+from materialabs.store.log import read_keyring, read_state
 from materialabs.store.observations import PreparedRecord, prepare_crystals, signed_record
 from materialabs.store.records import Record, record_id
 from materialabs.store.rows import chunks
@@ -40,13 +39,15 @@ class Upload:
         Documents of records.
     leaves
         The signed entry of each record, as the log will hold it.
-    crystals
-        Bytes of the crystals that the records speak of and the store may not have.
+    crystals, blobs
+        Bytes of the crystals and large values that the records speak of and the store may not
+        have.
     """
 
     records: Sequence[dict[str, Any]]
     leaves: Sequence[bytes]
     crystals: Sequence[bytes]
+    blobs: Sequence[bytes] = ()
 
 
 def accept(store: Store, upload: Upload) -> Written:
@@ -57,7 +58,8 @@ def accept(store: Store, upload: Upload) -> Written:
     IntegrityError
         Naming the first signature, key or hash that is wrong.
     """
-    crystals = _read_crystals(upload.crystals)
+    crystals = read_crystals(upload.crystals)
+    blobs = {hashlib.sha256(content).digest(): content for content in upload.blobs}
     prepared = [_prepare(*pair) for pair in zip(upload.records, upload.leaves, strict=True)]
     ready = prepare_crystals(crystals) if len(crystals) else None
     identity = store.identity
@@ -67,10 +69,13 @@ def accept(store: Store, upload: Upload) -> Written:
         for offset, record in enumerate(prepared):
             record.entry.verify(ring.public_at(record.entry.contributor, size + offset))
         _refuse_replays(connection, prepared)
-        return write(connection, ready, prepared, identity.signer)
+        written = write(connection, ready, prepared, identity.signer, blobs)
+    store.publish()
+    return written
 
 
-def _read_crystals(contents: Sequence[bytes]) -> Crystals:
+def read_crystals(contents: Sequence[bytes]) -> Crystals:
+    """Crystals that were sent; only the one form that a crystal's name stands for is taken."""
     crystals = from_blobs(contents)
     if to_blobs(crystals) != list(contents):
         raise IntegrityError("A crystal is not in the one form that its name stands for.")
@@ -102,20 +107,6 @@ def _refuse_replays(connection: Connection, records: Sequence[PreparedRecord]) -
             if (bytes(row.record_hash), row.contributor) in sent:
                 name = bytes(row.record_hash).hex()
                 raise ReplayError(f"The log holds this contributor's record {name} already.")
-
-
-def read_keyring(connection: Connection, authority: bytes) -> Keyring:
-    """The keys of a log, from the entries that speak of keys."""
-    ring = Keyring(authority)
-    table = schema.log_entries
-    rows = connection.execute(
-        select(table.c.position, table.c.leaf)
-        .where(table.c.record_hash.is_(None))
-        .order_by(table.c.position)
-    )
-    for row in rows:
-        ring.admit(int(row.position), LogEntry.parse(bytes(row.leaf)))
-    return ring
 
 
 def crystal_names(contents: Sequence[bytes]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from materialabs.errors import InputError
 from materialabs.levels import Level
 from materialabs.store import schema
 from materialabs.store.canonical import canonical_json
@@ -15,6 +16,9 @@ from materialabs.store.observations import PreparedRecord
 from materialabs.store.records import METHOD_KINDS, Property
 from materialabs.store.rows import chunks, lookup, next_id
 from materialabs.store.units import base_unit, to_base
+
+MOST_VALUES = 4096
+"""In one record; a value's number is its record's times this, plus its place."""
 
 MODEL = METHOD_KINDS.index("model")
 """Values of this kind count for the bare name of a property only when asked for."""
@@ -27,22 +31,28 @@ def store_values(
     ids: dict[bytes, int],
 ) -> None:
     """Fill the narrow table, and the preferred values of the crystals it speaks of."""
-    names = _name_ids(connection, [p for record in records for p in record.properties])
-    levels = _level_ids(connection, [p for record in records for p in record.properties])
+    kept = [(record, narrow(record.properties)) for record in records]
+    names = _name_ids(connection, [one for _, listed in kept for one in listed])
+    levels = _level_ids(connection, [one for _, listed in kept for one in listed])
     rows = [
         value_row(one, number, ids.get(record.crystal or b""), names, levels)
-        for record, number in zip(records, numbers, strict=True)
-        for one in record.properties
-        if not one.blob
+        | {"id": number * MOST_VALUES + place}
+        for (record, listed), number in zip(kept, numbers, strict=True)
+        for place, one in enumerate(listed)
     ]
     if not rows:
         return
-    first = next_id(connection, schema.property_values)
-    for place, row in enumerate(rows):
-        row["id"] = first + place
     connection.execute(insert(schema.property_values), rows)
     touched = {row["crystal_id"] for row in rows if row["crystal_id"] is not None}
     refresh_preferred(connection, touched)
+
+
+def narrow(properties: Sequence[Property]) -> list[Property]:
+    """The properties that the narrow table holds: all but the large ones."""
+    kept = [one for one in properties if not one.blob]
+    if len(kept) > MOST_VALUES:
+        raise InputError(f"A record has at most {MOST_VALUES} values: write several.")
+    return kept
 
 
 def value_row(

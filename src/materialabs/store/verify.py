@@ -8,51 +8,27 @@ their records say; and the derived tables are what the code derives from all tha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, or_, select
 
-from materialabs.errors import IntegrityError, MaterialabsError
-from materialabs.ledger.entries import LogEntry
-from materialabs.ledger.keyring import Keyring
-from materialabs.ledger.merkle import (
-    HASH_SIZE,
-    TILE_HEIGHT,
-    Frontier,
-    consistency_proof,
-    leaf_hash,
-    verify_consistency,
-)
-from materialabs.ledger.notes import Checkpoint, Verifier, open_checkpoint
-from materialabs.ledger.tiles import Tile, pack_entries, read_file, tiles_between
+from materialabs.ledger.notes import Verifier
 from materialabs.store import schema
 from materialabs.store.database import reading
 from materialabs.store.identity import log_verifier
-from materialabs.store.log import DatabaseHashes, read_leaves
-from materialabs.store.store import BATCH, Store
+from materialabs.store.log import OWN, LogTables, mirrored
+from materialabs.store.store import Store
+from materialabs.store.tile_files import tile_problems
 from materialabs.store.trust import Trusted, remember, trusted
-from materialabs.store.verify_derived import derived_problems, raw
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
-
-    Parameters
-    ----------
-    kind
-        ``changed``, ``missing``, ``added``, ``reordered``, ``forged``, ``wrong key``, ``forked``.
-    place
-        Where: an entry, a record, a crystal, a tile, a column.
-    message
-        One sentence.
-    """
-
-    kind: str
-    place: str
-    message: str
+from materialabs.store.verify_derived import derived_problems
+from materialabs.store.verify_log import LogAudit, Problem, parsed, raw
+from materialabs.store.verify_mirrors import mirror_audits
+from materialabs.store.verify_types import type_problems
+from materialabs.store.witness import cosignature_problems
 
 
 @dataclass
@@ -112,15 +88,16 @@ def verify(
     if verifier is None:
         return verdict
     verdict.origin = verifier.name
-    with reading(store.engine) as connection:
-        audit = _Audit(connection, verifier, before, everything, tiles)
+    with reading(store.engine) as connection, _any_text(connection):
+        audit = _Audit(connection, verifier, before, everything, tiles, keys)
         for problem in audit.problems():
             verdict.problems.append(problem)
             if len(verdict.problems) >= most:
                 break
         verdict.size, verdict.checked = audit.size, audit.checked
-    if verdict.good and audit.note:
-        remember(Trusted(verifier, audit.note), keys)
+    if verdict.good:
+        for log in audit.verified:
+            remember(log, keys)
     return verdict
 
 
@@ -135,6 +112,21 @@ def _known(
     return before, verifier or (before.verifier if before else chosen)
 
 
+@contextmanager
+def _any_text(connection: Connection) -> Iterator[None]:
+    """Read texts whose bytes were changed into no text at all, so that they can be named."""
+    if connection.engine.dialect.name != "sqlite":
+        yield
+        return
+    raw_connection: Any = connection.connection.dbapi_connection
+    kept = raw_connection.text_factory
+    raw_connection.text_factory = lambda value: value.decode(errors="surrogateescape")
+    try:
+        yield
+    finally:
+        raw_connection.text_factory = kept
+
+
 @dataclass
 class _Audit:
     """One pass over a store, problem by problem."""
@@ -144,242 +136,172 @@ class _Audit:
     before: Trusted | None
     everything: bool
     tiles: Path | None
+    keys: Path | None
     size: int = 0
     checked: int = 0
-    note: str = ""
-    first: int = 0
+    verified: list[Trusted] = field(default_factory=list)
 
     def problems(self) -> Iterator[Problem]:
-        checkpoints = self._checkpoints()
-        try:
-            last = self._last_checkpoint(checkpoints)
-        except IntegrityError as error:
-            yield Problem("forged", "checkpoint", str(error))
+        kinds = [Problem("changed", *found) for found in type_problems(self.connection)]
+        if kinds:
+            yield from kinds
             return
-        if last is None:
-            yield from self._rows_outside_an_empty_log()
-            return
-        self.size = last.size
-        yield from self._history(last)
-        yield from self._entries(checkpoints)
-        yield from self._records()
-        yield from self._contents()
-        yield from self._subtrees()
-        if self.tiles is not None:
-            yield from self._tiles(self.tiles)
+        note = yield from self._own_log()
+        partial = yield from self._mirrored_logs()
+        if not self.verified and self.before is not None and self.before.note:
+            message = "The log was verified before and is empty now."
+            yield Problem("missing", "entry 0", message)
+        yield from _record_problems(self.connection, partial)
+        yield from _content_problems(self.connection)
+        if note:
+            for found in cosignature_problems(self.connection, self.verifier):
+                yield Problem("forged", *found)
+        if self.tiles is not None and note:
+            for one in tile_problems(self.connection, self.tiles, self.size, note):
+                yield Problem(*one)
         for place, message in derived_problems(self.connection):
             yield Problem("changed", place, message)
 
-    def _checkpoints(self) -> list[tuple[int, bytes, str]]:
+    def _own_log(self) -> Generator[Problem, None, str]:
+        """Check the own log; gives its checkpoint."""
         table = schema.log_checkpoints
-        rows = self.connection.execute(select(table).order_by(table.c.size))
-        return [(int(row.size), raw(row.peaks), str(row.note)) for row in rows]
-
-    def _last_checkpoint(self, rows: list[tuple[int, bytes, str]]) -> Checkpoint | None:
+        rows = self.connection.execute(select(table).order_by(table.c.size.desc())).all()
         if not rows:
-            return None
-        size, _, note = rows[-1]
-        checkpoint = open_checkpoint(note, self.verifier)
-        if checkpoint.size != size:
-            raise IntegrityError(f"The checkpoint of {size} entries speaks of {checkpoint.size}.")
-        self.note = note
-        return checkpoint
+            yield from self._rows_outside_an_empty_log()
+            return ""
+        for row in rows[1:]:
+            place = f"checkpoint of {row.size} entries"
+            yield Problem("added", place, f"The {place} of the past stands beside the last.")
+        last = rows[0]
+        audit = LogAudit(
+            self.connection, OWN, self.verifier, int(last.size), raw(last.peaks), str(last.note),
+            before=self.before, everything=self.everything,
+        )  # fmt: skip
+        yield from audit.problems()
+        self.size, self.checked = audit.size, audit.checked
+        self.verified.append(Trusted(self.verifier, audit.note))
+        return audit.note
 
-    def _history(self, last: Checkpoint) -> Iterator[Problem]:
-        """Whether the log grew out of what was verified before."""
-        if self.before is None or not self.before.note:
-            return
-        old = open_checkpoint(self.before.note, self.verifier)
-        if not self.everything:
-            self.first = old.size
-        if old.size > last.size:
-            message = f"The log had {old.size} entries when last verified and has {last.size} now."
-            yield Problem("missing", f"entry {last.size}", message)
-            self.first = 0
-            return
-        try:
-            proof = consistency_proof(DatabaseHashes(self.connection), old.size, last.size)
-            verify_consistency(old.size, last.size, proof, old.root, last.root)
-        except MaterialabsError:
-            self.first = 0
-            message = f"The first {old.size} entries are not those that were verified before."
-            yield Problem("forked", f"entries 0 to {old.size}", message)
-
-    def _entries(self, checkpoints: list[tuple[int, bytes, str]]) -> Iterator[Problem]:
-        """Signatures in order, and the root of every checkpoint."""
-        ring = Keyring(self.verifier.public)
-        frontier = Frontier()
-        marks = {size: (peaks, note) for size, peaks, note in checkpoints}
-        for start in range(0, self.size, BATCH):
-            stop = min(start + BATCH, self.size)
-            try:
-                leaves = read_leaves(self.connection, start, stop)
-            except IntegrityError:
-                yield self._missing_entry(start, stop)
-                return
-            for index, leaf in enumerate(leaves, start):
-                frontier.append(leaf_hash(leaf))
-                yield from self._entry(index, leaf, ring)
-                if index + 1 in marks:
-                    yield from self._mark(index + 1, frontier, *marks[index + 1])
-        yield from self._surplus_entries()
-        yield from self._entry_columns()
-
-    def _entry(self, index: int, leaf: bytes, ring: Keyring) -> Iterator[Problem]:
-        try:
-            entry = LogEntry.parse(leaf)
-            if index >= self.first:
-                self.checked += 1
-                ring.admit(index, entry)
+    def _mirrored_logs(self) -> Generator[Problem, None, set[int]]:
+        """Check other nodes' logs; gives the numbers of those that are here in part."""
+        partial = set()
+        for audit in mirror_audits(self.connection, self.keys, self.everything):
+            if isinstance(audit, tuple):
+                yield Problem("forged", *audit)
+                continue
+            yield from audit.problems()
+            number = audit.log.number
+            assert number is not None
+            if audit.proof:
+                partial.add(number)
             else:
-                ring.learn(index, entry)
-        except IntegrityError as error:
-            kind = "wrong key" if "key" in str(error) else "forged"
-            yield Problem(kind, f"entry {index}", str(error))
-
-    def _mark(self, size: int, frontier: Frontier, peaks: bytes, note: str) -> Iterator[Problem]:
-        try:
-            checkpoint = open_checkpoint(note, self.verifier)
-        except IntegrityError as error:
-            yield Problem("forged", f"checkpoint of {size} entries", str(error))
-            return
-        if (checkpoint.size, checkpoint.root) != (size, frontier.root()):
-            message = f"The entries before {size} are not those that the checkpoint was signed for."
-            yield Problem("reordered", f"entries before {size}", message)
-        if b"".join(frontier.peaks) != peaks:
-            message = f"The stored right edge of the log at {size} entries is not its own."
-            yield Problem("changed", f"checkpoint of {size} entries", message)
-
-    def _missing_entry(self, start: int, stop: int) -> Problem:
-        table = schema.log_entries.c.position
-        rows = self.connection.execute(
-            select(table).where(table.between(start, stop - 1)).order_by(table)
-        )
-        present = {int(row.position) for row in rows}
-        lost = next(place for place in range(start, stop) if place not in present)
-        return Problem("missing", f"entry {lost}", f"Entry {lost} of the log is missing.")
-
-    def _surplus_entries(self) -> Iterator[Problem]:
-        table = schema.log_entries.c.position
-        row = self.connection.execute(
-            select(table).where((table >= self.size) | (table < 0)).limit(1)
-        ).one_or_none()
-        if row is not None:
-            message = f"Entry {row.position} stands behind the last signed checkpoint."
-            yield Problem("added", f"entry {row.position}", message)
-
-    def _entry_columns(self) -> Iterator[Problem]:
-        """The columns that find an entry by its record say what the entry says."""
-        table = schema.log_entries
-        for row in self.connection.execute(select(table)):
-            entry = _parsed(raw(row.leaf))
-            named = raw(row.record_hash).hex() if row.record_hash is not None else ""
-            if entry is not None and (entry.record, entry.contributor) != (named, row.contributor):
-                message = f"The row of entry {row.position} does not say what the entry says."
-                yield Problem("changed", f"entry {row.position}", message)
-
-    def _records(self) -> Iterator[Problem]:
-        """Records hash to their names, and log and records speak of the same ones."""
-        entries, table = schema.log_entries, schema.records
-        withdrawn = set()
-        listed: set[bytes] = set()
-        for row in self.connection.execute(select(entries.c.leaf)):
-            entry = _parsed(raw(row.leaf))
-            if entry is None or not entry.record:
-                continue
-            name = bytes.fromhex(entry.record)
-            listed.add(name)
-            if entry.kind == "tombstone":
-                withdrawn.add(name)
-        found: set[bytes] = set()
-        for row in self.connection.execute(select(table.c.hash, table.c.body)):
-            name = raw(row.hash)
-            found.add(name)
-            yield from self._record(name, row.body, name in listed, name in withdrawn)
-        for name in sorted(listed - found):
-            yield Problem("missing", f"record {name.hex()}", f"Record {name.hex()} is missing.")
-
-    def _record(
-        self, name: bytes, body: bytes | None, listed: bool, withdrawn: bool
-    ) -> Iterator[Problem]:
-        place = f"record {name.hex()}"
-        if not listed:
-            yield Problem("added", place, f"Record {name.hex()} is not in the log.")
-        elif body is None and not withdrawn:
-            yield Problem("missing", place, f"Record {name.hex()} has lost its content.")
-        elif body is not None and hashlib.sha256(raw(body)).digest() != name:
-            yield Problem("changed", place, f"Record {name.hex()} was changed.")
-
-    def _contents(self) -> Iterator[Problem]:
-        """Crystals and blobs hash to their names."""
-        for table, what in ((schema.crystals, "crystal"), (schema.blobs, "blob")):
-            for row in self.connection.execute(select(table.c.hash, table.c.content)):
-                name = raw(row.hash)
-                if hashlib.sha256(raw(row.content)).digest() != name:
-                    message = f"The {what} {name.hex()} was changed."
-                    yield Problem("changed", f"{what} {name.hex()}", message)
-
-    def _subtrees(self) -> Iterator[Problem]:
-        """The stored hashes of subtrees are those of the entries."""
-        table = schema.log_hashes
-        expected: dict[tuple[int, int], bytes] = {}
-        reader, below = DatabaseHashes(self.connection), self.size
-        level = 0
-        while below >= 256:
-            whole = below // 256
-            for number in range(whole):
-                hashes = (
-                    reader.read(0, number * 256, number * 256 + 256)
-                    if level == 0
-                    else [expected[level, number * 256 + place] for place in range(256)]
-                )
-                expected[level + TILE_HEIGHT, number] = _complete(hashes)
-            level, below = level + TILE_HEIGHT, whole
-        stored = {
-            (int(row.level), int(row.number)): raw(row.hash)
-            for row in self.connection.execute(select(table))
-        }
-        for key in sorted(expected.keys() | stored.keys()):
-            if expected.get(key) != stored.get(key):
-                place = f"hash {key[1]} of level {key[0]}"
-                yield Problem("changed", place, f"The stored {place} is not that of the entries.")
-
-    def _tiles(self, folder: Path) -> Iterator[Problem]:
-        for tile in tiles_between(0, self.size):
-            try:
-                content = read_file(folder, tile.path)
-            except MaterialabsError as error:
-                yield Problem("missing", tile.path, str(error))
-                continue
-            if content != tile_content(self.connection, tile):
-                message = f"The tile {tile.path} is not that of the entries."
-                yield Problem("changed", tile.path, message)
+                self.verified.append(Trusted(audit.verifier, audit.note))
+        yield from _stray_rows(self.connection)
+        return partial
 
     def _rows_outside_an_empty_log(self) -> Iterator[Problem]:
-        for table in (schema.records, schema.crystals, schema.log_entries):
-            if self.connection.execute(select(table).limit(1)).one_or_none() is not None:
-                yield Problem("added", table.name, f"{table.name} has rows and the log is empty.")
+        row = self.connection.execute(select(schema.log_entries.c.position).limit(1)).first()
+        if row is not None:
+            message = "The log has entries and no checkpoint."
+            yield Problem("missing", "checkpoint", message)
 
 
-def _parsed(leaf: bytes) -> LogEntry | None:
-    try:
-        return LogEntry.parse(leaf)
-    except IntegrityError:
-        return None
+def _stray_rows(connection: Connection) -> Iterator[Problem]:
+    """Rows of mirrored logs that are not there."""
+    logs = select(schema.mirrored_logs.c.id)
+    for table in (schema.mirrored_entries, schema.mirrored_hashes):
+        row = connection.execute(
+            select(table.c.log_id).where(table.c.log_id.not_in(logs)).limit(1)
+        ).first()
+        if row is not None:
+            place = f"mirrored log {row.log_id}"
+            yield Problem("missing", place, f"The {place} has rows in {table.name} and is missing.")
 
 
-def _complete(hashes: object) -> bytes:
-    from materialabs.ledger.merkle import complete_root
+@dataclass
+class _Listed:
+    """What a log says of records: which it lists, and which of these it withdrew."""
 
-    return complete_root(hashes)  # type: ignore[arg-type]
+    records: set[bytes] = field(default_factory=set)
+    withdrawn: set[bytes] = field(default_factory=set)
+
+    @property
+    def live(self) -> set[bytes]:
+        return self.records - self.withdrawn
 
 
-def tile_content(connection: Connection, tile: Tile) -> bytes:
-    """The bytes of a tile, from the database."""
-    first = tile.number * 256
-    if tile.level < 0:
-        return pack_entries(read_leaves(connection, first, first + tile.width))
-    hashes = DatabaseHashes(connection).read(tile.level * TILE_HEIGHT, first, first + tile.width)
-    if len(hashes) != tile.width or any(len(one) != HASH_SIZE for one in hashes):
-        raise IntegrityError(f"The log lacks hashes for {tile.path}.")
-    return b"".join(hashes)
+def _listed(connection: Connection, log: LogTables) -> _Listed:
+    listed, table = _Listed(), log.entries
+    for row in connection.execute(select(table.c.leaf).where(*log.of(table))):
+        entry = parsed(raw(row.leaf))
+        if entry is not None and entry.record:
+            chosen = listed.records if entry.kind == "record" else listed.withdrawn
+            chosen.add(bytes.fromhex(entry.record))
+    return listed
+
+
+def _record_problems(connection: Connection, partial: set[int]) -> Iterator[Problem]:
+    """Records hash to their names; each is there, or gone, exactly as the logs say."""
+    own = _listed(connection, OWN)
+    known, wanted = set(own.records), own.live
+    needed = set(wanted)
+    for (number,) in connection.execute(select(schema.mirrored_logs.c.id)).all():
+        other = _listed(connection, mirrored(number))
+        known |= other.records
+        wanted |= other.live - own.withdrawn
+        if number not in partial:
+            needed |= other.live - own.withdrawn
+    found: set[bytes] = set()
+    table = schema.records
+    for row in connection.execute(select(table.c.hash, table.c.body)):
+        name = raw(row.hash)
+        found.add(name)
+        place = f"record {name.hex()}"
+        if name not in known:
+            yield Problem("added", place, f"Record {name.hex()} is in no log.")
+        elif row.body is None and name in needed:
+            yield Problem("missing", place, f"Record {name.hex()} has lost its content.")
+        elif row.body is not None and hashlib.sha256(raw(row.body)).digest() != name:
+            yield Problem("changed", place, f"Record {name.hex()} was changed.")
+        elif row.body is not None and name not in wanted:
+            yield Problem("added", place, f"Record {name.hex()} was withdrawn and is here again.")
+    for name in sorted(known - found):
+        yield Problem("missing", f"record {name.hex()}", f"Record {name.hex()} is missing.")
+    yield from _number_problems(connection)
+
+
+def _number_problems(connection: Connection) -> Iterator[Problem]:
+    """Records are numbered from 1 without a gap, those of the own log in its order."""
+    table, entries, other = schema.records, schema.log_entries, schema.mirrored_entries
+    count = connection.execute(select(func.count()).select_from(table)).scalar_one()
+    for row in connection.execute(
+        select(table.c.id, table.c.hash).where(or_(table.c.id < 1, table.c.id > count)).limit(1)
+    ):
+        name = raw(row.hash).hex()
+        yield Problem("changed", f"record {name}", f"The number of record {name} was changed.")
+    elsewhere = select(other.c.record_hash).where(other.c.record_hash.is_not(None))
+    rows = connection.execute(
+        select(table.c.id, table.c.hash)
+        .join(entries, entries.c.record_hash == table.c.hash)
+        .where(table.c.hash.not_in(elsewhere))
+        .order_by(entries.c.position)
+    )
+    last, seen = 0, set[int]()
+    for row in rows:
+        if row.id < last and row.id not in seen:
+            name = raw(row.hash).hex()
+            message = f"Record {name} does not stand in the order of the log."
+            yield Problem("reordered", f"record {name}", message)
+            return
+        last = max(last, row.id)
+        seen.add(row.id)
+
+
+def _content_problems(connection: Connection) -> Iterator[Problem]:
+    """Crystals and blobs hash to their names."""
+    for table, what in ((schema.crystals, "crystal"), (schema.blobs, "blob")):
+        for row in connection.execute(select(table.c.hash, table.c.content)):
+            name = raw(row.hash)
+            if hashlib.sha256(raw(row.content)).digest() != name:
+                message = f"The {what} {name.hex()} was changed."
+                yield Problem("changed", f"{what} {name.hex()}", message)

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Table, select
 
 from materialabs.crystals.blobs import from_blobs
 from materialabs.errors import MaterialabsError
-from materialabs.ledger.entries import LogEntry
 from materialabs.store import schema
 from materialabs.store.derive import (
     crystal_name,
@@ -20,7 +19,9 @@ from materialabs.store.derive import (
 )
 from materialabs.store.observations import read_record
 from materialabs.store.units import base_unit
-from materialabs.store.values import level_key, value_row, wide_values
+from materialabs.store.values import MOST_VALUES, level_key, value_row, wide_values
+from materialabs.store.verify_log import parsed, raw
+from materialabs.store.writer import mentions_of
 
 CHUNK = 1000
 """Crystals derived at a time."""
@@ -40,6 +41,7 @@ def derived_problems(connection: Connection) -> Found:
     yield from facts.problems()
     yield from _structure_problems(connection, facts)
     yield from _name_problems(connection, facts)
+    yield from _mention_problems(connection, facts)
 
 
 class _Facts:
@@ -53,6 +55,8 @@ class _Facts:
         self.units: dict[str, str] = {}
         self.levels: dict[str, Any] = {}
         self.dois: set[str] = set()
+        self.mentions: set[tuple[int, str, bytes]] = set()
+        self.cited: set[str] = set()
         self.crystal_ids = {
             raw(row.hash).hex(): int(row.id)
             for row in connection.execute(select(schema.crystals.c.id, schema.crystals.c.hash))
@@ -70,6 +74,8 @@ class _Facts:
             name = raw(row.hash).hex()
             if row.body is None:
                 yield from _leftovers(name, values.pop(row.id, []))
+                if row.crystal_id is not None or row.superseded:
+                    yield f"record {name}", f"The row of the withdrawn record {name} was changed."
                 continue
             try:
                 record = read_record(raw(row.body))
@@ -78,6 +84,9 @@ class _Facts:
                 continue
             if record.doi:
                 self.dois.add(record.doi)
+            found = mentions_of(record.properties, record.supersedes)
+            self.mentions |= {(row.id, role, digest) for role, digest in found}
+            self.cited.add(record.crystal)
             crystal = self.crystal_ids.get(record.crystal) if record.crystal else None
             if record.crystal and crystal is None:
                 yield f"record {name}", f"The crystal {record.crystal} of record {name} is missing."
@@ -104,7 +113,7 @@ class _Facts:
                 f"Record {name} has {len(stored)} values, not {len(kept)}.",
             )
             return
-        for one, row in zip(kept, stored, strict=True):
+        for place, (one, row) in enumerate(zip(kept, stored, strict=True)):
             self.units.setdefault(one.name, base_unit(one.name, one.unit))
             if one.method.level is not None:
                 self.levels[level_key(one.method.level)] = one.method.level
@@ -116,7 +125,7 @@ class _Facts:
             level_ids = {} if level is None else {level.document: level.id}
             expected = value_row(
                 one, number, crystal, {one.name: (known.id, self.units[one.name])}, level_ids
-            )
+            ) | {"id": number * MOST_VALUES + place}
             if any(not _same(key, row[key], value) for key, value in expected.items()):
                 yield f"record {name}", f"The stored {one.name} of record {name} was changed."
             self._gather(one, number, row["id"], crystal, expected, name in superseded)
@@ -147,13 +156,12 @@ class _Facts:
 
     def _times(self) -> dict[str, int]:
         times: dict[str, int] = {}
-        for row in self.connection.execute(select(schema.log_entries.c.leaf)):
-            try:
-                entry = LogEntry.parse(raw(row.leaf))
-            except MaterialabsError:
-                continue
-            if entry.kind == "record":
-                times[entry.record] = entry_seconds(entry.time)
+        for table in (schema.log_entries, schema.mirrored_entries):
+            for row in self.connection.execute(select(table.c.leaf)):
+                entry = parsed(raw(row.leaf))
+                if entry is not None and entry.kind == "record":
+                    moment = entry_seconds(entry.time)
+                    times[entry.record] = max(times.get(entry.record, 0), moment)
         return times
 
 
@@ -193,10 +201,14 @@ def _structure_problems(connection: Connection, facts: _Facts) -> Found:
             if wrong:
                 place = f"crystal {name}, column {wrong[0]}"
                 yield place, f"The column {wrong[0]} of crystal {name} was changed."
+        for row in part:
+            if raw(row.hash).hex() not in facts.cited:
+                name = raw(row.hash).hex()
+                yield f"crystal {name}", f"No record speaks of the crystal {name}."
     for left in stored.values():
         yield f"crystal {left['name']}", f"A wide row has no crystal: {left['name']}."
     for number, system in systems.items():
-        if system["count"] != counts.get(number, 0):
+        if not system["count"] or system["count"] != counts.get(number, 0):
             yield f"system {system['system']}", f"The count of {system['system']} was changed."
 
 
@@ -210,8 +222,25 @@ def _expected_wide(number: int, name: str, facts: _Facts) -> dict[str, Any]:
     }
 
 
+def _mention_problems(connection: Connection, facts: _Facts) -> Found:
+    """What records speak of is listed, and the blobs are those that records speak of."""
+    rows = connection.execute(select(schema.mentions))
+    stored = {(int(row.record_id), str(row.role), raw(row.hash)) for row in rows}
+    for number, role, digest in sorted(stored ^ facts.mentions):
+        place = f"{role} {digest.hex()} of record number {number}"
+        yield place, f"The list of what records speak of was changed at {place}."
+    cited = {digest for _, role, digest in facts.mentions if role == "blob"}
+    there = {raw(row.hash) for row in connection.execute(select(schema.blobs.c.hash))}
+    for digest in sorted(cited ^ there):
+        what = "is missing" if digest in cited else "belongs to no record"
+        yield f"blob {digest.hex()}", f"The blob {digest.hex()} {what}."
+
+
 def _name_problems(connection: Connection, facts: _Facts) -> Found:
     """Names of properties with their units, and levels."""
+    listed = {row.name for row in connection.execute(select(schema.property_names.c.name))}
+    for name in sorted(facts.units.keys() - listed):
+        yield f"property {name}", f"The name of the property {name} is missing."
     for row in connection.execute(select(schema.property_names)):
         if facts.units.get(row.name) != row.unit:
             yield f"property {row.name}", f"The unit of {row.name} was changed to {row.unit!r}."
@@ -226,11 +255,6 @@ def _name_problems(connection: Connection, facts: _Facts) -> Found:
         )
         if not right:
             yield f"level {row.id}", f"The level {row.label} is not one that a record speaks of."
-
-
-def raw(value: object) -> bytes:
-    """A stored value as bytes, whatever was put in its place."""
-    return bytes(value) if isinstance(value, (bytes, memoryview)) else repr(value).encode()
 
 
 def _by_id(connection: Connection, table: Table) -> dict[int, dict[str, Any]]:

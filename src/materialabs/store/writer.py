@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from materialabs.errors import InputError, IntegrityError
 from materialabs.ledger.notes import Signer
 from materialabs.store import schema
 from materialabs.store.derive import crystal_name, entry_seconds
 from materialabs.store.log import append, read_state
-from materialabs.store.observations import PreparedCrystals, PreparedRecord
+from materialabs.store.observations import PreparedCrystals, PreparedRecord, read_record
+from materialabs.store.records import Property
 from materialabs.store.rows import chunks, lookup, next_id
 from materialabs.store.values import refresh_preferred, store_values
 
@@ -59,42 +62,134 @@ def write(
     blobs
         Large values by their SHA-256.
     """
-    ids: dict[bytes, int] = {}
-    new_crystals = 0
-    if crystals is not None:
-        ids, new_crystals = _store_crystals(connection, crystals)
-    if blobs:
-        _store_blobs(connection, blobs)
-    fresh = _fresh_records(connection, records)
+    places = record_places(connection, records)
+    fresh = _fresh_records(connection, records, places)
     if not fresh:
-        size = read_state(connection).frontier.size
-        return Written(new_crystals, 0, len(records), size)
-    ids |= lookup(
-        connection, schema.crystals, schema.crystals.c.hash,
-        {r.crystal for r in fresh if r.crystal and r.crystal not in ids},
-    )  # fmt: skip
-    numbers = _store_records(connection, fresh, ids)
-    _touch(connection, fresh, ids)
-    store_values(connection, fresh, numbers, ids)
-    _store_literature(connection, fresh)
-    _mark_superseded(connection, fresh)
+        return Written(0, 0, len(records), read_state(connection).frontier.size)
+    made = store_contents(connection, crystals, fresh, blobs or {}, places)
     state = append(connection, [record.entry for record in fresh], signer)
-    return Written(new_crystals, len(fresh), len(records) - len(fresh), state.frontier.size)
+    return Written(made, len(fresh), len(records) - len(fresh), state.frontier.size)
+
+
+@dataclass(frozen=True)
+class RecordPlace:
+    """Where a record stands already.
+
+    Parameters
+    ----------
+    id
+        Its number.
+    empty
+        Whether its content was withdrawn.
+    """
+
+    id: int
+    empty: bool
+
+
+def record_places(
+    connection: Connection, records: Sequence[PreparedRecord]
+) -> dict[bytes, RecordPlace]:
+    """Which of these records stand in the store, in any log's name."""
+    table = schema.records
+    found = {}
+    for chunk in chunks(sorted({record.hash for record in records})):
+        rows = connection.execute(
+            select(table.c.id, table.c.hash, table.c.body.is_(None).label("empty")).where(
+                table.c.hash.in_(chunk)
+            )
+        )
+        found.update({bytes(row.hash): RecordPlace(row.id, bool(row.empty)) for row in rows})
+    return found
+
+
+def _fresh_records(
+    connection: Connection, records: Sequence[PreparedRecord], places: dict[bytes, RecordPlace]
+) -> list[PreparedRecord]:
+    """Records that the store's own log does not speak of yet, each once."""
+    table = schema.log_entries
+    listed: set[bytes] = set()
+    for chunk in chunks(sorted(places)):
+        rows = connection.execute(select(table.c.record_hash).where(table.c.record_hash.in_(chunk)))
+        listed |= {bytes(row.record_hash) for row in rows}
+    fresh: dict[bytes, PreparedRecord] = {}
+    for record in records:
+        if record.hash not in listed:
+            fresh.setdefault(record.hash, record)
+    return list(fresh.values())
+
+
+def store_contents(
+    connection: Connection,
+    crystals: PreparedCrystals | None,
+    records: Sequence[PreparedRecord],
+    blobs: dict[bytes, bytes],
+    places: dict[bytes, RecordPlace],
+) -> int:
+    """Store what a log's new entries speak of; gives how many crystals were new.
+
+    Parameters
+    ----------
+    connection
+        Inside a writing transaction, which also appends the entries to some log.
+    crystals, records, blobs
+        As for :func:`write`; only what the records need is stored.
+    places
+        Where records of these stand already (:func:`record_places`).
+    """
+    lacking = [
+        record for record in records if record.hash not in places or places[record.hash].empty
+    ]
+    _store_blobs(connection, lacking, blobs)
+    ids, made = _crystal_ids(connection, crystals, records, lacking)
+    numbers = _store_records(connection, lacking, ids, places)
+    _touch(connection, records, ids)
+    store_values(connection, lacking, numbers, ids)
+    _store_literature(connection, lacking)
+    _store_mentions(connection, lacking, numbers)
+    _mark_superseded(connection, lacking)
+    restored = {ids[r.crystal] for r in lacking if r.crystal and r.hash in places}
+    refresh_sources(connection, restored)
+    return made
+
+
+def _crystal_ids(
+    connection: Connection,
+    crystals: PreparedCrystals | None,
+    records: Sequence[PreparedRecord],
+    lacking: Sequence[PreparedRecord],
+) -> tuple[dict[bytes, int], int]:
+    """Id of each crystal that the records speak of, and how many were new."""
+    sources: dict[bytes, str] = {}
+    for record in lacking:
+        if record.crystal:
+            sources.setdefault(record.crystal, record.source)
+    made = _store_crystals(connection, crystals, sources) if crystals is not None else {}
+    wanted = {record.crystal for record in records if record.crystal} - made.keys()
+    table = schema.crystals
+    ids = made | lookup(connection, table, table.c.hash, wanted)
+    for name in sources:
+        if name not in ids:
+            raise InputError(
+                f"The crystal {name.hex()} is not in the store: send it with its record."
+            )
+    return ids, len(made)
 
 
 def _store_crystals(
-    connection: Connection, crystals: PreparedCrystals
-) -> tuple[dict[bytes, int], int]:
-    """Insert crystals that are not there yet; give the id of each."""
+    connection: Connection, crystals: PreparedCrystals, sources: dict[bytes, str]
+) -> dict[bytes, int]:
+    """Insert the crystals that have a source here and stand nowhere yet; give their ids."""
     table = schema.crystals
-    ids = lookup(connection, table, table.c.hash, set(crystals.hashes))
-    number = next_id(connection, table)
-    places: dict[bytes, int] = {}
+    wanted: dict[bytes, int] = {}
     for place, name in enumerate(crystals.hashes):
-        if name not in ids and name not in places:
-            places[name] = place
+        if name in sources:
+            wanted.setdefault(name, place)
+    known = lookup(connection, table, table.c.hash, set(wanted))
+    number = next_id(connection, table)
+    places = {name: place for name, place in wanted.items() if name not in known}
     if not places:
-        return ids, 0
+        return {}
     new = {name: number + offset for offset, name in enumerate(places)}
     connection.execute(
         insert(table),
@@ -115,12 +210,13 @@ def _store_crystals(
                 "id": new[crystals.hashes[place]],
                 "name": crystal_name(crystals.hashes[place]),
                 "system_id": systems[crystals.systems[place]["system"]],
+                "source": sources[crystals.hashes[place]] or None,
                 "modified": 0,
             }
             for place in chosen
         ],
     )
-    return ids | new, len(new)
+    return new
 
 
 def _system_ids(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -149,49 +245,60 @@ def _system_ids(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[
     return ids
 
 
-def _store_blobs(connection: Connection, blobs: dict[bytes, bytes]) -> None:
+def _store_blobs(
+    connection: Connection, records: Sequence[PreparedRecord], blobs: dict[bytes, bytes]
+) -> None:
+    """Insert the large values that records speak of; refuse records that speak of others."""
+    wanted = {bytes.fromhex(one.blob) for record in records for one in record.properties
+              if one.blob}  # fmt: skip
+    if not wanted:
+        return
     table = schema.blobs
     known: set[bytes] = set()
-    for chunk in chunks(list(blobs)):
+    for chunk in chunks(sorted(wanted)):
         rows = connection.execute(select(table.c.hash).where(table.c.hash.in_(chunk)))
         known |= {bytes(row.hash) for row in rows}
-    fresh = [{"hash": name, "content": blobs[name]} for name in blobs if name not in known]
+    fresh = []
+    for name in sorted(wanted - known):
+        if name not in blobs:
+            raise InputError(f"The blob {name.hex()} is not in the store: send it with its record.")
+        if hashlib.sha256(blobs[name]).digest() != name:
+            raise IntegrityError(f"The blob {name.hex()} has another SHA-256 than its name.")
+        fresh.append({"hash": name, "content": blobs[name]})
     if fresh:
         connection.execute(insert(table), fresh)
 
 
-def _fresh_records(
-    connection: Connection, records: Sequence[PreparedRecord]
-) -> list[PreparedRecord]:
-    """Records that are not there yet, each once."""
-    table = schema.records
-    known = lookup(connection, table, table.c.hash, {record.hash for record in records})
-    fresh: dict[bytes, PreparedRecord] = {}
-    for record in records:
-        if record.hash not in known:
-            fresh.setdefault(record.hash, record)
-    return list(fresh.values())
-
-
 def _store_records(
-    connection: Connection, records: Sequence[PreparedRecord], ids: dict[bytes, int]
+    connection: Connection,
+    records: Sequence[PreparedRecord],
+    ids: dict[bytes, int],
+    places: dict[bytes, RecordPlace],
 ) -> list[int]:
+    """Insert records, or fill the empty rows of withdrawn ones; give their numbers."""
     table = schema.records
     number = next_id(connection, table)
-    numbers = list(range(number, number + len(records)))
-    connection.execute(
-        insert(table),
-        [
+    numbers: list[int] = []
+    fresh: list[dict[str, Any]] = []
+    for record in records:
+        crystal = ids[record.crystal] if record.crystal else None
+        if record.hash in places:
+            numbers.append(places[record.hash].id)
+            filled = {"body": record.body, "crystal_id": crystal}
+            connection.execute(update(table).where(table.c.id == numbers[-1]).values(**filled))
+            continue
+        numbers.append(number + len(fresh))
+        fresh.append(
             {
-                "id": place,
+                "id": numbers[-1],
                 "hash": record.hash,
                 "body": record.body,
-                "crystal_id": ids[record.crystal] if record.crystal else None,
+                "crystal_id": crystal,
                 "superseded": False,
             }
-            for place, record in zip(numbers, records, strict=True)
-        ],
-    )
+        )
+    if fresh:
+        connection.execute(insert(table), fresh)
     return numbers
 
 
@@ -227,12 +334,53 @@ def _store_literature(connection: Connection, records: Sequence[PreparedRecord])
         connection.execute(insert(table), [{"doi": doi} for doi in sorted(wanted - known)])
 
 
+def mentions_of(properties: Sequence[Property], supersedes: str) -> set[tuple[str, bytes]]:
+    """(role, hash) of the blobs and the record that a record speaks of."""
+    found = {("blob", bytes.fromhex(one.blob)) for one in properties if one.blob}
+    if supersedes:
+        found.add(("supersedes", bytes.fromhex(supersedes)))
+    return found
+
+
+def _store_mentions(
+    connection: Connection, records: Sequence[PreparedRecord], numbers: Sequence[int]
+) -> None:
+    rows = [
+        {"record_id": number, "role": role, "hash": name}
+        for record, number in zip(records, numbers, strict=True)
+        for role, name in sorted(mentions_of(record.properties, record.supersedes))
+    ]
+    if rows:
+        connection.execute(insert(schema.mentions), rows)
+
+
 def _mark_superseded(connection: Connection, records: Sequence[PreparedRecord]) -> None:
-    """Records that a new one corrects no longer count for preferred values."""
-    table = schema.records
+    """Records that another corrects, whichever came first, do not count for preferred values."""
+    table, mentions = schema.records, schema.mentions
     corrected = {bytes.fromhex(record.supersedes) for record in records if record.supersedes}
-    if not corrected:
-        return
-    connection.execute(update(table).where(table.c.hash.in_(corrected)).values(superseded=True))
-    rows = connection.execute(select(table.c.crystal_id).where(table.c.hash.in_(corrected)))
-    refresh_preferred(connection, {row.crystal_id for row in rows if row.crystal_id})
+    for chunk in chunks([record.hash for record in records]):
+        rows = connection.execute(
+            select(mentions.c.hash).where(
+                mentions.c.role == "supersedes", mentions.c.hash.in_(chunk)
+            )
+        )
+        corrected |= {bytes(row.hash) for row in rows}
+    for chunk in chunks(sorted(corrected)):
+        chosen = table.c.hash.in_(chunk) & table.c.body.is_not(None)
+        connection.execute(update(table).where(chosen).values(superseded=True))
+        rows = connection.execute(select(table.c.crystal_id).where(chosen))
+        refresh_preferred(connection, {row.crystal_id for row in rows if row.crystal_id})
+
+
+def refresh_sources(connection: Connection, crystal_ids: set[int]) -> None:
+    """Name the source of these crystals again: that of the first record that stands."""
+    table = schema.records
+    for number in sorted(crystal_ids):
+        body = connection.execute(
+            select(table.c.body).where(table.c.crystal_id == number).order_by(table.c.id).limit(1)
+        ).scalar_one()
+        connection.execute(
+            update(schema.structures)
+            .where(schema.structures.c.id == number)
+            .values(source=read_record(bytes(body)).source or None)
+        )
