@@ -30,10 +30,10 @@ NEAR: Final = 1.5
 a crowded formula. Copies with every atom moved by 0.1 angstrom and 2 % of strain in both reach
 1.0 over 5,035 crystals of the half of mp36k that is kept for choosing."""
 
-LEAST_NEAR: Final = 0.6
+LEAST_NEAR: Final = 0.5
 """The least that such a distance is in a crowded formula."""
 
-MARGIN: Final = 2.5
+MARGIN: Final = 2.0
 """In a crowded formula a crystal is compared within this multiple of how far one disturbance moves
 its own fingerprint: sharp shells move further than those of a crystal without symmetry. None of
 the copies above lies beyond."""

@@ -101,8 +101,9 @@ def lead(
     """Representative of each member, in order; cells as ``primitive_batch`` gives them.
 
     ``members`` [m] are positions among the cells; ``prints`` [m, d] their fingerprints, turned so
-    that the first columns tell most. ``places`` [m, 3] are grid cells, ``sizes`` their number along each axis, ``occupied`` the
-    rising keys of those in use and ``bucket`` [m] the position of each member's key there;
+    that the first columns tell most. ``places`` [m, 3] are grid cells, ``sizes`` their number
+    along each axis, ``occupied`` the rising keys of those in use and ``bucket`` [m] the position
+    of each member's key there;
     ``reach`` [m] is how far from each fingerprint those of copies may lie.
     """
     first = np.full(len(occupied), -1, np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from materialabs.crystals.fingerprint_kernels import inverse
+from materialabs.crystals.fingerprint_kernels import inverse, volume
 from materialabs.generation.pairing_kernels import blocks, gram, settle, square_length
 from materialabs.generation.primitive_kernels import hermite
 
@@ -238,6 +238,26 @@ def overlay(
 
 
 @njit(cache=True, nogil=True)
+def may_contain(
+    small: NDArray[np.float64], large: NDArray[np.float64], ratio: float, times: int, strain: float
+) -> bool:
+    """Whether the shortest vectors of two reduced cells allow a map within a strain.
+
+    Lattice vectors of the larger cell are lattice vectors of the smaller one, so that its three
+    successive minima are at least as long; for equal cells they are equal. A strain changes a
+    squared length by at most twice its norm. ``ratio`` scales squared lengths of the smaller.
+    """
+    for k in range(3):
+        mine = ratio * (small[k, 0] ** 2 + small[k, 1] ** 2 + small[k, 2] ** 2)
+        theirs = large[k, 0] ** 2 + large[k, 1] ** 2 + large[k, 2] ** 2
+        if mine > theirs * (1.0 + 2.0 * strain):
+            return False
+        if times == 1 and mine < theirs * (1.0 - 2.0 * strain):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
 def compare(
     first_lattice: NDArray[np.float64],
     first_frac: NDArray[np.float64],
@@ -257,11 +277,12 @@ def compare(
         first_lattice, second_lattice = second_lattice, first_lattice
         first_frac, second_frac = second_frac, first_frac
         first_numbers, second_numbers = second_numbers, first_numbers
-    if repeated(first_numbers, second_numbers) == 0:
+    times = repeated(first_numbers, second_numbers)
+    if times == 0:
         return NO_MATCH, NO_MATCH, NO_MATCH
-    first_volume = abs(np.linalg.det(first_lattice)) / len(first_numbers)
-    second_volume = abs(np.linalg.det(second_lattice)) / len(second_numbers)
-    ratio = (second_volume / first_volume) ** (1.0 / 6.0)
+    ratio = (volume(second_lattice) / (times * volume(first_lattice))) ** (1.0 / 6.0)
+    if not may_contain(first_lattice, second_lattice, ratio**4, times, limits[2]):
+        return NO_MATCH, NO_MATCH, NO_MATCH
     return overlay(
         first_lattice * ratio,
         first_frac,
