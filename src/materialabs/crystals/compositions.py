@@ -312,8 +312,12 @@ def ragged_rows(
 
 
 def _sum_rows(values: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
-    running = np.concatenate([[0.0], np.cumsum(values)])
-    return np.asarray(running[offsets[1:]] - running[offsets[:-1]])
+    """Sums over ragged rows, each apart from the others so that nothing is lost to rounding."""
+    sums = np.zeros(len(offsets) - 1)
+    filled = offsets[1:] > offsets[:-1]
+    if filled.any():
+        sums[filled] = np.add.reduceat(values, offsets[:-1][filled])
+    return sums
 
 
 @lru_cache(maxsize=65536)

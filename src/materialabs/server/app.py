@@ -24,8 +24,11 @@ from materialabs.errors import (
     PhysicsError,
 )
 from materialabs.server import optimade, rest
+from materialabs.server.access import access_of
 from materialabs.server.answers import BASES, ROOT, failure
 from materialabs.server.limits import LimitMiddleware, Limits
+from materialabs.store.access_log import NOBODY as ANONYMOUS
+from materialabs.store.access_log import AccessLog
 from materialabs.store.filters.syntax import UnsupportedError
 from materialabs.store.store import Store
 from materialabs.store.upload import ReplayError
@@ -35,6 +38,8 @@ LOGGER: Final = logging.getLogger("materialabs.server")
 STATUSES: Final[tuple[tuple[type[MaterialabsError], int], ...]] = (
     (UnsupportedError, 501),
     (rest.AccessError, 401),
+    (rest.ScopeError, 403),
+    (rest.TooManyError, 413),
     (ReplayError, 409),
     (NotFound, 404),
     (InputError, 400),
@@ -45,7 +50,9 @@ STATUSES: Final[tuple[tuple[type[MaterialabsError], int], ...]] = (
 """HTTP status of each kind of error; the first that fits counts."""
 
 
-def create_app(store: Store, limits: Limits | None = None) -> FastAPI:
+def create_app(
+    store: Store, limits: Limits | None = None, access_log: AccessLog | None = None
+) -> FastAPI:
     """The application over a store.
 
     Parameters
@@ -54,12 +61,16 @@ def create_app(store: Store, limits: Limits | None = None) -> FastAPI:
         What is served.
     limits
         What one client may ask; moderate by default.
+    access_log
+        Where uses are written down (:func:`open_access_log`); nowhere by default.
     """
     bounds = limits or Limits()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        if access_log is not None:
+            access_log.close()
         store.close()
 
     app = FastAPI(
@@ -75,6 +86,8 @@ def create_app(store: Store, limits: Limits | None = None) -> FastAPI:
     app.add_api_route(f"{ROOT}/{{version}}/{{path:path}}", _other_version, include_in_schema=False)
     _handle_errors(app)
     app.middleware("http")(_log_request)
+    if access_log is not None:
+        app.middleware("http")(_use_noter(access_log))
     app.add_middleware(LimitMiddleware, limits=bounds)
     return app
 
@@ -104,7 +117,12 @@ def _handle_errors(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return failure(request, error.status_code, str(error.detail))
 
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        LOGGER.error(json.dumps({"path": request.url.path, "error": type(error).__name__}))
+        return failure(request, 500, "Something went wrong here; it was noted.")
+
     app.add_exception_handler(MaterialabsError, ours)
+    app.add_exception_handler(Exception, unforeseen)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, http)
 
@@ -128,7 +146,40 @@ async def _log_request(
     return response
 
 
-def serve(store: Store, *, host: str = "127.0.0.1", port: int = 5000, quiet: bool = False) -> None:
+def open_access_log(store: Store) -> AccessLog:
+    """The second log of a store: who used what, by the names of API keys."""
+
+    def name_of(authorization: str) -> str:
+        found = access_of(store.engine, authorization)
+        return found.name if found is not None and found.name else ANONYMOUS
+
+    return AccessLog(store, name_of)
+
+
+def _use_noter(
+    access_log: AccessLog,
+) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    """Note each use once it is answered."""
+
+    async def noted(
+        request: Request, proceed: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await proceed(request)
+        what = f"{request.method} {request.url.path}"
+        access_log.note(request.headers.get("authorization", ""), what, response.status_code)
+        return response
+
+    return noted
+
+
+def serve(
+    store: Store,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    quiet: bool = False,
+    access_log: AccessLog | None = None,
+) -> None:
     """Serve a store until SIGTERM or Ctrl-C; uploads under way are finished first.
 
     Parameters
@@ -139,11 +190,13 @@ def serve(store: Store, *, host: str = "127.0.0.1", port: int = 5000, quiet: boo
         Where to listen; loopback unless told otherwise.
     quiet
         Log warnings only.
+    access_log
+        Where uses are written down (:func:`open_access_log`); nowhere by default.
     """
     import uvicorn
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING if quiet else logging.INFO)
     uvicorn.run(
-        create_app(store), host=host, port=port, log_level="warning", access_log=False,
+        create_app(store, access_log=access_log), host=host, port=port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=30, proxy_headers=True,
     )  # fmt: skip

@@ -14,6 +14,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
+TOO_MANY = 429
+"""HTTP status of a client that asks too often."""
+
+RETRY_SECONDS = 1
+"""After which a client that asked too often may ask again."""
+
 MOST_CLIENTS = 10_000
 """Clients whose requests are counted; the longest silent is forgotten first."""
 
@@ -76,7 +82,7 @@ class LimitMiddleware:
             return
         client = scope.get("client") or ("unknown", 0)
         if not self.buckets.admit(str(client[0])):
-            await _refuse(send, 429, "Too Many Requests", "Ask less often; try again in a second.")
+            await _refuse(send, TOO_MANY, "Too Many Requests", "Ask less often; try again in a second.")
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self.limits.body_bytes:
@@ -121,5 +127,7 @@ async def _refuse(send: Send, status: int, title: str, detail: str) -> None:
     document = {"errors": [{"status": str(status), "title": title, "detail": detail}]}
     body = json.dumps(document).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if status == TOO_MANY:
+        headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -47,6 +47,7 @@ def router(store: Store, most: int) -> APIRouter:
         Entries on one page at most.
     """
     routes = APIRouter()
+    usual = min(DEFAULT_PAGE, most)
 
     @routes.get("/structures")
     def list_structures(
@@ -54,7 +55,7 @@ def router(store: Store, most: int) -> APIRouter:
         filter: Filter = "",
         sort: Sort = "",
         response_fields: Fields = None,
-        page_limit: Size = DEFAULT_PAGE,
+        page_limit: Size = usual,
         page_cursor: Cursor = None,
         response_format: Format = "json",
     ) -> JSONResponse:
@@ -90,7 +91,7 @@ def router(store: Store, most: int) -> APIRouter:
         request: Request,
         filter: Filter = "",
         response_fields: Fields = None,
-        page_limit: Size = DEFAULT_PAGE,
+        page_limit: Size = usual,
         page_cursor: Cursor = None,
         response_format: Format = "json",
     ) -> JSONResponse:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from materialabs.errors import InputError, NotFound
 from materialabs.ledger.merkle import consistency_proof, inclusion_proof
 from materialabs.ledger.tiles import Tile
-from materialabs.server.access import Access, access_of
+from materialabs.server import peers
+from materialabs.server.access import NOBODY, access_of
 from materialabs.server.limits import Limits
 from materialabs.store.database import reading
 from materialabs.store.identity import log_verifier
@@ -21,9 +26,14 @@ from materialabs.store.log import DatabaseHashes, positions_of, read_leaves, rea
 from materialabs.store.store import Store
 from materialabs.store.tile_files import tile_content
 from materialabs.store.upload import Upload, accept
+from materialabs.store.witness import cosigned_checkpoint
 
 TILE_AGE = 31_536_000
 """Seconds for which a full tile may be cached: it never changes."""
+
+
+BEARER: Final = HTTPBearer(auto_error=False, description="API key of the store's owner")
+"""Names the scheme in the OpenAPI document; the key itself is checked before the body is read."""
 
 
 class SignedRecord(BaseModel):
@@ -42,40 +52,79 @@ class UploadBody(BaseModel):
 
     records: list[SignedRecord] = Field(min_length=1)
     crystals: list[str] = Field(default_factory=list, description="Crystals, base64")
+    blobs: list[str] = Field(default_factory=list, description="Large values, base64")
 
 
 class AccessError(InputError):
-    """No API key, or one that does not allow this."""
+    """No API key, or one that is not known."""
 
     default_code = "access"
+
+
+class ScopeError(InputError):
+    """An API key that does not allow this."""
+
+    default_code = "access.scope"
+
+
+class TooManyError(InputError):
+    """An upload with more records than one may hold."""
+
+    default_code = "upload.too_many"
+
+
+def _writing_route(store: Store) -> type[APIRoute]:
+    """Routes that look at the API key before they read a body."""
+
+    class WritingRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            answer = super().get_route_handler()
+
+            async def guarded(request: Request) -> Response:
+                key = request.headers.get("authorization")
+                await run_in_threadpool(_require_scope, store, key, "write")
+                return await answer(request)
+
+            return guarded
+
+    return WritingRoute
+
+
+def _require_scope(store: Store, authorization: str | None, scope: str) -> None:
+    found = access_of(store.engine, authorization)
+    if found is None:
+        raise AccessError("This API key is not known here, or was revoked.")
+    if found is NOBODY:
+        raise AccessError(f"This needs an API key with the scope {scope}.")
+    if scope not in found.scopes:
+        raise ScopeError(f"This needs an API key with the scope {scope}; {found.name} has not.")
 
 
 def router(store: Store, limits: Limits) -> APIRouter:
     """The routes over a store."""
     routes = APIRouter()
 
-    def access(authorization: Annotated[str | None, Header()] = None) -> Access:
-        found = access_of(store.engine, authorization)
-        if found is None:
-            raise AccessError("This API key is not known here, or was revoked.")
-        return found
+    writing = APIRouter(route_class=_writing_route(store), dependencies=[Depends(BEARER)])
 
-    @routes.post("/api/v1/records", status_code=201)
-    def upload(body: UploadBody, who: Annotated[Access, Depends(access)]) -> dict[str, int]:
+    @writing.post("/api/v1/records", status_code=201)
+    def upload(body: UploadBody) -> dict[str, int]:
         """Store records that their contributor has signed."""
-        if "write" not in who.scopes:
-            raise AccessError("Uploading needs an API key with the scope write.")
-        if len(body.records) > limits.crystals or len(body.crystals) > limits.crystals:
-            raise InputError(f"An upload holds at most {limits.crystals} records.")
+        if max(len(body.records), len(body.crystals), len(body.blobs)) > limits.crystals:
+            raise TooManyError(f"An upload holds at most {limits.crystals} records: send several.")
         done = accept(
             store,
             Upload(
                 [one.record for one in body.records],
                 [_decoded(one.leaf) for one in body.records],
                 [_decoded(text) for text in body.crystals],
+                [_decoded(text) for text in body.blobs],
             ),
         )
         return {"crystals": done.crystals, "records": done.records, "size": done.size}
+
+    peers.add_writing_routes(writing, store)
+    routes.include_router(writing)
+    routes.include_router(peers.router(store))
 
     @routes.get("/api/v1/records/{record}")
     def record(record: str) -> dict[str, Any]:
@@ -126,7 +175,7 @@ def router(store: Store, limits: Limits) -> APIRouter:
     @routes.get("/log/checkpoint")
     def checkpoint() -> PlainTextResponse:
         """The last signed checkpoint."""
-        note = store.checkpoint
+        note = cosigned_checkpoint(store)
         if not note:
             raise NotFound("The log is empty.")
         return PlainTextResponse(note, headers={"cache-control": "no-cache"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from materialabs.store.database import reading
 from materialabs.store.filters.fields import Kind, find_field
 from materialabs.store.filters.sql import Translator
 from materialabs.store.filters.syntax import FilterError, parse
+from materialabs.store.filters.values import LARGEST_INTEGER
 
 PAGE = 1000
 """Structures fetched at a time when all results are streamed."""
@@ -44,6 +45,7 @@ class SortKey:
     name: str
     descending: bool
     column: ColumnElement[Any]
+    textual: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Results:
         sorted_by = [key.column.label(f"sort_{place}") for place, key in enumerate(self.keys)]
         query = select(table, *sorted_by).where(self.condition)
         if cursor is not None:
-            query = query.where(self._after(_read_cursor(cursor, len(self.keys))))
+            query = query.where(self._after(_read_cursor(cursor, self.keys)))
         order: list[ColumnElement[Any]] = []
         for key in self.keys:
             order.append(case((key.column.is_(None), 1), else_=0))
@@ -202,17 +204,31 @@ def _sort_keys(text: str, translator: Translator) -> list[SortKey]:
         )
         if not found.sortable and found.column == "" and found.kind not in ("float", "string"):
             raise FilterError(f"Results cannot be sorted by {name.lstrip('-')}.")
-        keys.append(SortKey(found.name, descending, translator.column(found)))
+        textual = found.kind == "string" or found.name == "type"
+        keys.append(SortKey(found.name, descending, translator.column(found), textual))
     return keys
 
 
-def _read_cursor(text: str, keys: int) -> list[Any]:
+def _read_cursor(text: str, keys: Sequence[SortKey]) -> list[Any]:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         values = json.loads(raw)
     except (binascii.Error, ValueError, RecursionError) as error:
         raise InputError("This page does not exist: take the link of the page before.") from error
-    right = isinstance(values, list) and len(values) == keys + 1 and isinstance(values[-1], int)
-    if not right or any(isinstance(value, (list, dict)) for value in values):
+    if not isinstance(values, list) or len(values) != len(keys) + 1 or not _fits(values, keys):
         raise InputError("This page does not exist: take the link of the page before.")
-    return list(values)
+    return values
+
+
+def _fits(values: list[Any], keys: Sequence[SortKey]) -> bool:
+    """Whether a cursor's values are of the types of the columns that they are compared with."""
+    *marks, last = values
+    return _is_number(last) and isinstance(last, int) and all(
+        mark is None or (isinstance(mark, str) and "\0" not in mark if key.textual
+                         else _is_number(mark))
+        for mark, key in zip(marks, keys, strict=True)
+    )  # fmt: skip
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= LARGEST_INTEGER

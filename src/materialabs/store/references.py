@@ -48,6 +48,6 @@ def references(
 def _start(cursor: str | None) -> int:
     if cursor is None:
         return 0
-    if not cursor.isdigit() or len(cursor) > 9:
+    if not cursor.isdecimal() or len(cursor) > 9:
         raise InputError("This page does not exist: take the link of the page before.")
     return int(cursor)

@@ -148,6 +148,11 @@ class Store:
             )
         self._key_entry = newest
 
+    def forget_identity(self) -> None:
+        """Read the keys from disk again at the next write; one of them was changed."""
+        self.__dict__.pop("identity", None)
+        self._key_entry = None
+
     def publish(self) -> None:
         """Bring the folder of tiles up to the last commit, where there is one."""
         if self._tiles is not None:

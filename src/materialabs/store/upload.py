@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
@@ -19,8 +19,18 @@ from materialabs.store.log import read_keyring, read_state
 from materialabs.store.observations import PreparedRecord, prepare_crystals, signed_record
 from materialabs.store.records import Record, record_id
 from materialabs.store.rows import chunks
+from materialabs.store.shapes import check_shape
 from materialabs.store.store import Store
 from materialabs.store.writer import Written, write
+
+MOST_SITES: Final = 1000
+"""In one crystal that is sent; finding the symmetry of so many takes about 0.2 s."""
+
+MOST_SITES_IN_ALL: Final = 100_000
+"""In all crystals of one upload."""
+
+LONGEST_VECTOR: Final = 1e6
+"""Of a cell, in angstrom; its volume and density stay well within a float."""
 
 
 class ReplayError(IntegrityError):
@@ -59,6 +69,7 @@ def accept(store: Store, upload: Upload) -> Written:
         Naming the first signature, key or hash that is wrong.
     """
     crystals = read_crystals(upload.crystals)
+    _check_sizes(crystals)
     blobs = {hashlib.sha256(content).digest(): content for content in upload.blobs}
     prepared = [_prepare(*pair) for pair in zip(upload.records, upload.leaves, strict=True)]
     ready = prepare_crystals(crystals) if len(crystals) else None
@@ -76,18 +87,35 @@ def accept(store: Store, upload: Upload) -> Written:
 
 def read_crystals(contents: Sequence[bytes]) -> Crystals:
     """Crystals that were sent; only the one form that a crystal's name stands for is taken."""
-    crystals = from_blobs(contents)
+    try:
+        crystals = from_blobs(contents)
+    except (OverflowError, RecursionError, MemoryError) as error:
+        raise IntegrityError("A crystal that was sent is damaged.") from error
     if to_blobs(crystals) != list(contents):
         raise IntegrityError("A crystal is not in the one form that its name stands for.")
     return crystals
 
 
+def _check_sizes(crystals: Crystals) -> None:
+    """Refuse crystals whose symmetry would be sought for minutes, and cells without measure."""
+    if not len(crystals):
+        return
+    if int(crystals.counts.max()) > MOST_SITES or int(crystals.counts.sum()) > MOST_SITES_IN_ALL:
+        raise InputError(
+            f"An upload holds crystals of at most {MOST_SITES} sites, {MOST_SITES_IN_ALL} in all: "
+            "send several, or ingest larger ones where the store is."
+        )
+    if float(abs(crystals.lattice).max()) > LONGEST_VECTOR:
+        raise InputError(f"A cell is longer than {LONGEST_VECTOR:g} angstrom.")
+
+
 def _prepare(document: dict[str, Any], leaf: bytes) -> PreparedRecord:
+    check_shape(document)
     try:
         record = Record.from_document(document)
-    except (KeyError, TypeError, ValueError) as error:
+        body = record.canonical()
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"A record cannot be read: {error}") from error
-    body = record.canonical()
     entry = LogEntry.parse(leaf)
     if entry.kind != "record" or entry.record != record_id(body):
         raise IntegrityError("An entry speaks of another record than the one it came with.")
