@@ -53,7 +53,7 @@ test-slow: $(VENV)/dev.stamp
 
 test-full: $(VENV)/dev.stamp
 	@echo "Running the slow tests at the counts of a release (this takes long) ..."
-	@$(PYTEST) -m "full" --durations=0
+	@$(PYTEST) -m "full" --summary benchmarks/results/test-full.json
 
 check: $(VENV)/dev.stamp
 	@echo "ruff check" && $(BIN)/ruff check .

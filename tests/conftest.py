@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -23,3 +24,28 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data at {folder}: set MATERIALABS_DATA")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--summary", help="write what passed, failed and how long it took, as JSON")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Keep the outcome of a long run, so that it can be committed."""
+    path = config.getoption("--summary")
+    if not path:
+        return
+    outcomes = ("passed", "failed", "error", "skipped")
+    reports = {name: terminalreporter.stats.get(name, []) for name in outcomes}
+    document = {name: len(found) for name, found in reports.items()}
+    tests = {
+        report.nodeid: {"outcome": name, "seconds": round(getattr(report, "duration", 0.0), 1)}
+        for name, found in reports.items()
+        for report in found
+    }
+    text = json.dumps({**document, "tests": dict(sorted(tests.items()))}, indent=1) + "\n"
+    temporary = Path(f"{path}.part")
+    temporary.write_text(text)
+    temporary.replace(path)

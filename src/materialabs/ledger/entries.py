@@ -66,7 +66,8 @@ class EntrySigner(Protocol):
 
 def timestamp(moment: datetime | None = None) -> str:
     """A time as entries write it: UTC, microseconds, a Z."""
-    return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    exact = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    return exact.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 @dataclass(frozen=True)
@@ -170,15 +171,19 @@ class LogEntry:
 
 def _statement(kind: str, contributor: str, time: str, fields: dict[str, str]) -> bytes:
     if kind == "record":
-        return (
-            f'{{"contributor":"{contributor}","kind":"record","record":"{fields["record"]}",'
-            f'"time":"{time}","v":{VERSION}}}'
-        ).encode()
+        return record_statement(contributor, time, fields["record"])
     import rfc8785
 
-    return rfc8785.dumps(
-        {"contributor": contributor, "kind": kind, "time": time, "v": VERSION, **fields}
-    )
+    document = {"contributor": contributor, "kind": kind, "time": time, "v": VERSION, **fields}
+    return bytes(rfc8785.dumps(document))
+
+
+def record_statement(contributor: str, time: str, record: str) -> bytes:
+    """The line of canonical JSON that is signed for a record; written out, since most are such."""
+    return (
+        f'{{"contributor":"{contributor}","kind":"record","record":"{record}",'
+        f'"time":"{time}","v":{VERSION}}}'
+    ).encode()
 
 
 def signed_entry(
