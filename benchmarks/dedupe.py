@@ -15,8 +15,8 @@ different whenever their primitive cells hold different numbers of atoms, even w
 displaced). Pairs that it does not tell apart are left out, and counted. StructureMatcher's own
 false merges are thus those that the transformation brings about.
 
-Takes about eight minutes, of which five are spent on the labels; these are kept in the folder for
-temporary files for the next run.
+Takes about three minutes, and some ten more for the labels the first time; these are kept in the
+folder for temporary files.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ beforehand, in the fastest way that their Python interface offers, and what they
 dropped at once; ``neighbours`` starts from ``Crystals`` and keeps every edge. A row for
 ``stream_neighbours`` drops its parts as the peers do.
 
-``python -m benchmarks.graph`` takes two to four minutes; ``--quick`` some seconds, on 1,000 crystals.
+``python -m benchmarks.graph`` takes two to four minutes; ``--quick`` takes 1,000 crystals, some
+seconds, and writes nothing.
 """
 
 from __future__ import annotations

@@ -508,48 +508,26 @@ def test_shortest_distance_of_a_single_atom_without_periods_is_infinite():
 # -- vector lanes and plain loops -----------------------------------------------------------------
 
 
-def test_plain_loops_and_vector_lanes_keep_the_same_points():
-    from numba import njit
-
+@pytest.mark.parametrize(("start", "stop"), [(5, 6), (5, 13), (0, 24), (3, 30), (7, 7)])
+def test_plain_loops_and_vector_lanes_keep_the_same_points(start, stop):
     from materialabs.crystals import lane_kernels as lanes
 
-    if not lanes.has_lanes():
-        pytest.skip("this processor has no lanes")
     rng = np.random.default_rng(0)
-    points, names = rng.uniform(-1, 1, (3, 40)), np.arange(40, dtype=np.int32)
-    centre, box = (0.1, -0.2, 0.3), (0.1, -0.2, 0.3, 0.2, 0.3, 0.1)
-    keep_near, keep_reaching = lanes.keep_near, lanes.keep_reaching
+    points, names = rng.uniform(-1, 1, (3, 48)), np.arange(48, dtype=np.int32)
+    box = np.array([0.1, -0.2, 0.3, 0.2, 0.3, 0.1])
+    near = (points, names, start, stop, 0.1, -0.2, 0.3, np.int32(6), 1.0)
+    reaching = (points, names, start, stop, 0.5, 0.4, -0.3, box, 64, 0.5)
+    kept, squares, images = np.zeros((2, 48), np.int32), np.zeros((2, 48)), np.zeros((2, 3, 48))
 
-    @njit
-    def near(points, names, left, kept, squares):
-        return keep_near(points, names, np.uint64(5), np.uint64(left), 0.1, -0.2, 0.3,
-                         np.int32(6), 1.0, kept, squares, np.uint64(2))  # fmt: skip
+    count = lanes.keep_near(*near, kept[0], squares[0], 2)
+    assert count == lanes.near_loop(*near, kept[1], squares[1], 2)
+    np.testing.assert_array_equal(*kept[:, 2:count])
+    np.testing.assert_array_equal(*squares[:, 2:count])
 
-    @njit
-    def reaching(points, names, left, images, kept):
-        return keep_reaching(
-            points, names, np.uint64(5), np.uint64(left), 0.5, 0.4, -0.3, 0.1, -0.2, 0.3,
-            0.2, 0.3, 0.1, np.uint64(64), 0.5, images, kept, np.uint64(2),
-        )  # fmt: skip
-
-    for left in (1, 5, 8, 20):
-        kept, other = np.zeros((2, 40), np.int32)
-        squares, other_squares = np.zeros((2, 40))
-        images, other_images = np.zeros((2, 3, 40))
-        count = near(points, names, left, kept, squares)
-        place = (np.uint64(5), np.uint64(left))
-        assert count == lanes.near_loop(
-            points, names, *place, *centre, 6, 1.0, other, other_squares, np.uint64(2)
-        )
-        np.testing.assert_array_equal(kept[2 : 2 + count], other[2 : 2 + count])
-        np.testing.assert_array_equal(squares[2 : 2 + count], other_squares[2 : 2 + count])
-        count = reaching(points, names, left, images, kept)
-        assert count == lanes.reaching_loop(
-            points, names, *place, 0.5, 0.4, -0.3, *box, 64, 0.5, other_images, other,
-            np.uint64(2),
-        )  # fmt: skip
-        np.testing.assert_array_equal(kept[2 : 2 + count], other[2 : 2 + count])
-        np.testing.assert_array_equal(images[:, 2 : 2 + count], other_images[:, 2 : 2 + count])
+    count = lanes.keep_reaching(*reaching, images[0], kept[0], 2)
+    assert count == lanes.reaching_loop(*reaching, images[1], kept[1], 2)
+    np.testing.assert_array_equal(*kept[:, 2:count])
+    np.testing.assert_array_equal(*images[:, :, 2:count])
 
 
 def test_nothing_is_written_when_the_output_is_full():

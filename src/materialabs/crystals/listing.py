@@ -32,29 +32,34 @@ def listing(crystals: Crystals, *, tolerance: float = 0.01) -> list[dict[str, An
     tolerance
         Symmetry tolerance, angstrom.
     """
+    from materialabs.crystals.protostructure import prototype_labels
     from materialabs.crystals.symmetry import symmetry
 
     found = symmetry(crystals, tolerance)
     symbols = found.symbols()
+    disordered = crystals.disordered()
+    labels = prototype_labels(crystals.replace(occupancy=None), tolerance, found=found)
     return [
         {
             "id": name,
             "formula": formula,
             "sites": int(count),
             "space group": f"{symbol} ({number})" if number else "-",
+            "prototype": "-" if partial else label or "-",
             "volume (Å³/atom)": round(float(volume / count), 3),
             "density (g/cm³)": round(float(density), 3),
             "order": "partial" if partial else "full",
         }
-        for name, formula, count, number, symbol, volume, density, partial in zip(
+        for name, formula, count, number, symbol, label, volume, density, partial in zip(
             crystals.ids(),
             crystals.reduced_formulas(),
             crystals.counts,
             found.number,
             symbols,
+            labels,
             crystals.volumes,
             densities(crystals),
-            crystals.disordered(),
+            disordered,
             strict=True,
         )
     ]

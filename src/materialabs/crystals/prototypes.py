@@ -188,7 +188,7 @@ def fill(
 
 def _volumes(volumes: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(volumes, dtype=np.float64)
-    if not np.all(values > 0):
+    if not np.all((values > 0) & np.isfinite(values)):
         raise InputError("Volumes are cubic angstrom above zero.")
     return values
 
@@ -216,8 +216,8 @@ def _assignments(
         if set(elements) != set(own):
             raise InputError(f"This prototype has the elements {own}: name a new one for each.")
         rows: list[Sequence[str]] = [[elements[symbol] for symbol in own]]
-    elif all(isinstance(item, str) for item in elements):
-        rows = [[str(item) for item in elements]]
+    elif not any(isinstance(item, (list, tuple)) for item in elements):
+        rows = [list(elements)]  # type: ignore[arg-type]
     else:
         rows = [list(row) for row in elements]
     wrong = next((row for row in rows if len(row) != len(own)), None)

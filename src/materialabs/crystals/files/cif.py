@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.files.cells import lattice_from_parameters
+from materialabs.crystals.files.cif_groups import operations_named, require_fit
 from materialabs.crystals.files.cif_symmetry import (
     Operations,
     images,
@@ -36,9 +37,9 @@ _OPERATIONS: Final = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operatio
 _GROUP_NUMBER: Final = (
     "_space_group_it_number", "_symmetry_int_tables_number",
 )  # fmt: skip
+_GROUP_SYMBOL: Final = ("_symmetry_space_group_name_h-m", "_space_group_name_h-m_alt")
 _GROUP_NAME: Final = (
-    "_symmetry_space_group_name_h-m", "_space_group_name_h-m_alt",
-    "_symmetry_space_group_name_hall", "_space_group_name_hall",
+    *_GROUP_SYMBOL, "_symmetry_space_group_name_hall", "_space_group_name_hall",
 )  # fmt: skip
 _UNUSUAL: Final = ("_atom_site_moment", "_space_group_symop_magn", "_space_group_magn")
 
@@ -110,14 +111,19 @@ def _entry(block: Block, text: str, sites: int) -> Entry:
     except Unusual:
         from materialabs.crystals.files.cif_pymatgen import entry_through_pymatgen
 
-        return entry_through_pymatgen(text)
+        entry = entry_through_pymatgen(text, _group_named(block))
+        names = block.column("_atom_site_type_symbol") or block.column("_atom_site_label") or []
+        heavy = sorted({match[1] for name in names if (match := _LABEL.match(name))} & {"D", "T"})
+        entry.notes += [f"{symbol} is kept as H" for symbol in heavy]
+        return entry
 
 
 def _plain_entry(block: Block, sites: int) -> Entry:
     if any(tag.startswith(_UNUSUAL) for table in (block.items, block.loops) for tag in table):
         raise Unusual
     lattice = lattice_from_parameters(*(_cell_number(block, tag) for tag in _CELL))
-    operations = _operations(block)
+    operations = _operations(block, lattice)
+    require_fit(lattice, operations)
     rows = _Rows(block)
     if len(rows.coordinates) * len(operations.rotations) > MOST_IMAGES * sites:
         raise FileError(
@@ -148,18 +154,23 @@ def number(text: str) -> float:
         raise FileError(f"has {text[:30]!r} where a number is needed") from None
 
 
-def _operations(block: Block) -> Operations:
+def _operations(block: Block, lattice: list[list[float]]) -> Operations:
     texts = block.column(*_OPERATIONS)
     if texts is not None:
         return read_operations(tuple(texts))
-    group = block.value(*_GROUP_NUMBER)
-    names = [block.value(tag) for tag in _GROUP_NAME]
-    plain = {"P1", "1", None}
-    if group in ("1", None) and all(
-        name is None or name.replace(" ", "").upper() in plain for name in names
-    ):
+    if not _group_named(block):
         return _IDENTITY
-    raise Unusual
+    found = operations_named([block.value(tag) for tag in _GROUP_SYMBOL], lattice)
+    if found is None:
+        raise Unusual
+    return found
+
+
+def _group_named(block: Block) -> str:
+    """The space group that a block names by symbol or number, empty for none and for P1."""
+    given = [block.value(tag) for tag in (*_GROUP_NAME, *_GROUP_NUMBER)]
+    named = [name for name in given if name is not None and name not in ("?", ".")]
+    return next((one for one in named if one.replace(" ", "").upper() not in ("P1", "1")), "")
 
 
 class _Rows:

@@ -16,14 +16,22 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 4 << 20
 """Bytes of one block; pymatgen compares all sites with each other."""
 
+WITHOUT_SYMMETRY = "Defaulting to P1"
+"""Part of what pymatgen says where it found no operations."""
 
-def entry_through_pymatgen(text: str) -> Entry:
+NOISE = ("Issues encountered", "Cannot determine chemical composition from CIF")
+"""Parts of messages that tell nothing of the crystal."""
+
+
+def entry_through_pymatgen(text: str, group: str = "") -> Entry:
     """Read one data block with pymatgen.
 
     Parameters
     ----------
     text
         The block.
+    group
+        The space group that it names, empty for none; one that is not found is refused.
     """
     from pymatgen.io.cif import CifParser
 
@@ -36,15 +44,18 @@ def entry_through_pymatgen(text: str) -> Entry:
             found = parser.parse_structures(primitive=False, on_error="raise")
             entry = entry_of_structure(found[0])
         except Exception as error:  # whatever its parsing runs into, the block is not readable
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
             raise FileError(f"cannot be read as a CIF: {reason}") from None
     texts = [*parser.warnings, *(str(item.message) for item in heard if _telling(item.message))]
-    entry.notes += list(dict.fromkeys(" ".join(text.split())[:300] for text in texts))
+    if group and any(WITHOUT_SYMMETRY in text for text in texts):
+        raise FileError(f"names the space group {group!r}, which is not known, and no operations")
+    telling = [text for text in texts if not any(one in text for one in NOISE)]
+    entry.notes += list(dict.fromkeys(" ".join(text.split())[:300] for text in telling))
     return entry
 
 
 def _telling(message: Warning | str) -> bool:
-    return isinstance(message, UserWarning) and "Issues encountered" not in str(message)
+    return isinstance(message, UserWarning)
 
 
 def entry_of_structure(structure: Structure) -> Entry:

@@ -222,6 +222,25 @@ def write_symmetrised_cif(
     return files
 
 
+def require_writable(path: str | os.PathLike[str], *, format: str | None = None) -> None:
+    """Refuse a place where :func:`write` could not write, before long work begins.
+
+    Parameters
+    ----------
+    path, format
+        As in :func:`write`.
+    """
+    target = Path(path).expanduser()
+    folder = _is_folder(os.fspath(path), target, format)
+    _kind(target, format, folder)
+    place = target if folder else _real_file(target).parent
+    while folder and not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        why = "may not be written to" if place.is_dir() else "is not a folder that exists"
+        raise ResourceError(f"{target} cannot be written: {place} {why}.")
+
+
 def _symmetrised(crystal: Crystals, tolerance: float) -> str:
     from pymatgen.io.cif import CifWriter
 
@@ -334,6 +353,7 @@ def replacing(target: Path) -> Iterator[Path]:
     ResourceError
         When the folder is missing, may not be written to, or is full.
     """
+    target = _real_file(target)
     try:
         handle, name = tempfile.mkstemp(prefix=".unfinished-", dir=target.parent)
     except OSError as error:
@@ -350,6 +370,17 @@ def replacing(target: Path) -> Iterator[Path]:
         raise ResourceError(f"{target} cannot be written: {error.strerror or error}.") from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _real_file(target: Path) -> Path:
+    """The file that a link leads to; a device or a pipe would be replaced by a file and is not."""
+    try:
+        if target.exists() and not target.is_file():
+            kind = "a folder" if target.is_dir() else "a device or a pipe"
+            raise InputError(f"{target} is {kind}: name a file to write.")
+        return target.resolve() if target.is_symlink() else target
+    except OSError as error:
+        raise ResourceError(f"{target} cannot be written: {error.strerror or error}.") from None
 
 
 def _umask() -> int:
