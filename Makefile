@@ -10,7 +10,7 @@ SETUP := pyproject.toml constraints.txt
 # Two workers at most: the kernels are compiled once and shared through numba's cache.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help test test-slow test-full check coverage bench docs clean
+.PHONY: help test test-slow test-full check coverage bench docs validator clean
 
 help:
 	@echo "make test       quick tests (minutes); sets everything up on the first run"
@@ -19,6 +19,7 @@ help:
 	@echo "make check      style, types and floors (ruff, mypy, import-linter)"
 	@echo "make coverage   quick and slow tests with branch coverage"
 	@echo "make bench NAME=hull   one benchmark, written to benchmarks/results/"
+	@echo "make validator  the OPTIMADE validator, in an environment of its own"
 	@echo "make docs       the manual, as HTML in site/"
 
 $(VENV)/python.stamp:
@@ -43,15 +44,25 @@ $(VENV)/docs.stamp: $(VENV)/dev.stamp
 	@$(PIP) --editable '.[docs]'
 	@touch $@
 
-test: $(VENV)/dev.stamp
+# The OPTIMADE validator and reference server pin versions of their own: an environment apart.
+.validator-venv/stamp: constraints-validator.txt
+	@echo "Installing the OPTIMADE validator into .validator-venv ..."
+	@$(PYTHON) -m venv .validator-venv
+	@.validator-venv/bin/python -m pip --disable-pip-version-check --quiet install \
+	  --constraint constraints-validator.txt 'optimade[server,http_client]'
+	@touch $@
+
+validator: .validator-venv/stamp
+
+test: $(VENV)/dev.stamp .validator-venv/stamp
 	@echo "Running the quick tests ..."
 	@$(PYTEST) -m "not slow and not full"
 
-test-slow: $(VENV)/dev.stamp
+test-slow: $(VENV)/dev.stamp .validator-venv/stamp
 	@echo "Running the slow tests at reduced counts ..."
 	@$(PYTEST) -m "slow and not full"
 
-test-full: $(VENV)/dev.stamp
+test-full: $(VENV)/dev.stamp .validator-venv/stamp
 	@echo "Running the slow tests at the counts of a release (this takes long) ..."
 	@$(PYTEST) -m "full" --summary benchmarks/results/test-full.json
 
@@ -61,7 +72,7 @@ check: $(VENV)/dev.stamp
 	@echo "mypy --strict src" && $(BIN)/mypy
 	@echo "import-linter" && $(BIN)/lint-imports
 
-coverage: $(VENV)/dev.stamp
+coverage: $(VENV)/dev.stamp .validator-venv/stamp
 	@$(PYTEST) -m "not full" --cov --cov-report=term-missing:skip-covered
 
 bench: $(VENV)/bench.stamp
@@ -73,4 +84,4 @@ docs: $(VENV)/docs.stamp
 	@echo "The manual is at site/index.html"
 
 clean:
-	rm -rf $(VENV) site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .validator-venv site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

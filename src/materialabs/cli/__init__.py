@@ -13,6 +13,9 @@ WRONG_CALL = 2
 INTERRUPTED = 130
 """Exit code of a run stopped with Ctrl-C, as shells use it."""
 
+STOPPED = "Stopped. Nothing half-written was left behind."
+"""What a run stopped with Ctrl-C says."""
+
 
 def main() -> None:
     """Run the command line; every error that is ours becomes one sentence and an exit code."""
@@ -27,7 +30,11 @@ def main() -> None:
     except MaterialabsError as error:
         sys.exit(_say(str(error), FAILED))
     except KeyboardInterrupt:
-        sys.exit(_say("Stopped. Nothing half-written was left behind.", INTERRUPTED))
+        sys.exit(_say(STOPPED, INTERRUPTED))
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _say(STOPPED, INTERRUPTED)
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(FAILED)

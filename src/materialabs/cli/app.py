@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from materialabs.cli import convert, doctor, generate, hull, inspect, ledger, store
+from materialabs.cli import convert, doctor, exchange, generate, hull, inspect, ledger, store
 
 app = typer.Typer(
     name="materialabs",
@@ -44,6 +44,8 @@ app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("ingest")(store.ingest)
 app.command("query")(store.query)
+app.command("export")(exchange.export)
+app.command("import")(exchange.import_)
 app.command("serve")(store.serve)
 app.add_typer(ledger.app, name="ledger")
 app.command("doctor")(doctor.doctor)

@@ -24,11 +24,14 @@ def convert(
     ordered: Annotated[bool, typer.Option(help="Take ordered approximants.")] = False,
 ) -> None:
     """Read crystals and write them in another form."""
-    from materialabs.cli.inputs import read_crystals, refusals
+    from materialabs.cli.inputs import read_crystals, refusals, show_notes
     from materialabs.crystals.files import write
+    from materialabs.crystals.files.writing import require_writable
 
+    require_writable(output, format=format)
     crystals, report = read_crystals(paths, ordered=ordered)
     written = write(crystals, output, format=format)
+    show_notes(report)
     refused = refusals(report)
     if refused:
         print_rows(refused, title=f"{len(refused)} refused")

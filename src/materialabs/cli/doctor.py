@@ -64,10 +64,7 @@ OPTIONAL = {
 
 
 def _python() -> Finding:
-    version = sys.version.split()[0]
-    if sys.version_info < (3, 11):
-        return Finding("Python", "broken", version, "install Python 3.11 or newer")
-    return Finding("Python", "works", version)
+    return Finding("Python", "works", sys.version.split()[0])
 
 
 def _required() -> list[str]:

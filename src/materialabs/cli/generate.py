@@ -12,6 +12,7 @@ from materialabs.cli.output import note, print_json, print_rows
 if TYPE_CHECKING:
     from materialabs.crystals.batch import Crystals
     from materialabs.generation.candidates import Candidates
+    from materialabs.generation.filters import Filter
 
 app = typer.Typer(no_args_is_help=True, help="Generate candidates.", rich_markup_mode=None)
 
@@ -39,7 +40,7 @@ def saps(
         float, typer.Option(help="Least probability of a substitution.", min=0, max=1)
     ] = 1e-3,
     balanced: Annotated[
-        bool, typer.Option(help="Only compositions whose common oxidation states balance.")
+        bool, typer.Option(help="Only compositions whose observed oxidation states balance.")
     ] = False,
     known: Annotated[
         list[str] | None, typer.Option(help="Files of crystals whose formulas are not new.")
@@ -53,9 +54,13 @@ def saps(
 ) -> None:
     """Substitute ions of known crystals, whole orbits and single sites, most probable first."""
     from materialabs.cli.inputs import read_crystals
+    from materialabs.crystals.files.writing import require_writable
     from materialabs.generation.balance import StrictBalance
     from materialabs.generation.saps import saps as generate
 
+    if output is not None:
+        require_writable(output)
+    wanted = _filters(without, dearest)
     parents, report = read_crystals(seeds)
     exclude = _formulas_in(known)
     made = generate(
@@ -68,7 +73,7 @@ def saps(
     )
     if report.refused:
         note(report.table())
-    _give(_filtered(made, without, dearest), output, rows, json)
+    _give(_filtered(made, wanted), output, rows, json)
 
 
 @app.command("airss")
@@ -95,8 +100,11 @@ def airss(
 ) -> None:
     """Draw random sensible crystals of a formula in any of the 230 space groups."""
     from materialabs.cli.inputs import settings
+    from materialabs.crystals.files.writing import require_writable
     from materialabs.generation.airss import airss_candidates
 
+    if output is not None:
+        require_writable(output)
     made = airss_candidates(
         formula,
         count,
@@ -154,12 +162,11 @@ def _formulas_in(files: list[str] | None) -> list[str]:
     return sorted(set(read_crystals(files)[0].reduced_formulas()))
 
 
-def _filtered(made: Candidates, without: list[str] | None, dearest: float | None) -> Candidates:
-    """Apply the filters that the user asked for."""
+def _filters(without: list[str] | None, dearest: float | None) -> list[Filter]:
+    """The filters that the user asked for."""
     from materialabs.generation import filters
-    from materialabs.generation.candidates import Candidates
 
-    chosen: list[filters.Filter] = []
+    chosen: list[Filter] = []
     symbols = []
     for word in without or []:
         if word == "toxic":
@@ -172,9 +179,17 @@ def _filtered(made: Candidates, without: list[str] | None, dearest: float | None
         chosen.append(filters.WithoutElements(tuple(symbols)))
     if dearest is not None:
         chosen.append(filters.LargestPrice(dearest))
-    if not chosen:
+    return chosen
+
+
+def _filtered(made: Candidates, wanted: list[Filter]) -> Candidates:
+    """What the filters keep."""
+    from materialabs.generation.candidates import Candidates
+    from materialabs.generation.filters import apply
+
+    if not wanted:
         return made
-    crystals, report = filters.apply(chosen, made.crystals)
+    crystals, report = apply(wanted, made.crystals)
     note(str(report))
     return Candidates(crystals, made.reasons)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from materialabs.cli.output import note
 
 if TYPE_CHECKING:
     from materialabs.crystals.batch import Crystals
     from materialabs.crystals.files import ReadReport
     from materialabs.settings import Settings
+
+SHOWN_NOTES = 5
+"""Notes on what was read that are printed."""
 
 
 @lru_cache(maxsize=1)
@@ -35,6 +41,25 @@ def read_crystals(paths: Sequence[str], *, ordered: bool = False) -> tuple[Cryst
     report = ReadReport()
     crystals = read(list(paths), report=report, progress=None if settings().progress else False)
     return (crystals.ordered() if ordered else crystals), report
+
+
+def said_of(report: ReadReport) -> list[dict[str, Any]]:
+    """What was changed or left open on reading, as rows: each sentence and how often it holds."""
+    counts = Counter(one.text for one in report.notes)
+    first = {one.text: one.path for one in reversed(report.notes)}
+    return [
+        {"note": text, "crystals": number, "first": first[text]}
+        for text, number in counts.most_common()
+    ]
+
+
+def show_notes(report: ReadReport) -> None:
+    """Say on standard error what was changed or left open, the most frequent first."""
+    rows = said_of(report)
+    for row in rows[:SHOWN_NOTES]:
+        note(f"{row['crystals']} x {row['note']} ({row['first']})")
+    if len(rows) > SHOWN_NOTES:
+        note(f"... and {len(rows) - SHOWN_NOTES} other notes; inspect --json lists all.")
 
 
 def refusals(report: ReadReport) -> list[dict[str, Any]]:

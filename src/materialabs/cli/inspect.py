@@ -22,7 +22,7 @@ def inspect(
 
     Files that cannot be read are listed with the reason; they never stop the rest.
     """
-    from materialabs.cli.inputs import read_crystals, refusals
+    from materialabs.cli.inputs import read_crystals, refusals, said_of, show_notes
     from materialabs.crystals.listing import listing
 
     crystals, report = read_crystals(paths, ordered=ordered)
@@ -30,10 +30,18 @@ def inspect(
     table = listing(shown, tolerance=tolerance)
     refused = refusals(report)
     if json:
-        print_json({"crystals": table, "count": len(crystals), "refused": refused})
+        print_json(
+            {
+                "crystals": table,
+                "count": len(crystals),
+                "refused": refused,
+                "notes": said_of(report),
+            }
+        )
         return
     print_rows(table, title=f"{len(crystals)} crystals")
     if len(shown) < len(crystals):
         note(f"... and {len(crystals) - len(shown)} more; --rows 0 prints all.")
+    show_notes(report)
     if refused:
         print_rows(refused, title=f"{len(refused)} refused")

@@ -50,9 +50,9 @@ def ingest(
     json: Json = False,
 ) -> None:
     """Store crystals and tables of values as signed records; what is known already stays."""
-    from materialabs.store.tables import is_table
+    from materialabs.store.tables import holds_crystals, is_table
 
-    tables = [path for path in paths if is_table(path) and not _holds_crystals(path)]
+    tables = [path for path in paths if is_table(path) and not holds_crystals(path)]
     files = [path for path in paths if path not in tables]
     how = _method(method, program, level)
     if dry_run:
@@ -69,6 +69,8 @@ def ingest(
         f"{written.records} records and {written.crystals} crystals stored, "
         f"{written.known} known already; the log has {written.size} entries."
     )
+    if done.left_out:
+        note(f"Left out, name them with --column to keep them: {', '.join(sorted(done.left_out))}")
     shown = [{"place": p, "reason": r} for p, r in done.refused[:SHOWN_REFUSALS]]
     print_rows(shown, title=f"{len(done.refused)} refused")
 
@@ -92,7 +94,13 @@ def _ingest(
     if files:
         show = None if settings().progress else False
         part = ingest_crystals(
-            store, files, method=how, crystals_only=crystals_only, doi=doi, progress=show
+            store,
+            files,
+            method=how,
+            columns=column or (),
+            crystals_only=crystals_only,
+            doi=doi,
+            progress=show,
         )
         done.count(part.written)
         done.refused += part.refused
@@ -112,29 +120,25 @@ def _method(kind: str | None, program: str, level: str | None) -> Method | None:
     return None if kind is None else method_of(kind, program, level=level or "")
 
 
-def _holds_crystals(path: str) -> bool:
-    """Whether a table has a column of crystals rather than of formulas only."""
-    from materialabs.store.tables import open_table
-
-    headers = {header.lower() for header in open_table(path).headers}
-    return bool(headers & {"cif", "structure"})
-
-
 def _meanings(path: str, formula: str | None, column: list[str] | None) -> list[Any]:
-    from materialabs.store.mapping import given, guess
+    from materialabs.store.mapping import meanings_of
     from materialabs.store.tables import open_table
 
     table = open_table(path)
-    if column:
-        guessed = [one for one in guess(table.headers, table.first_rows()) if one.role == "formula"]
-        named = formula or (guessed[0].header if guessed else "")
-        return given(table.headers, named, column)
-    return guess(table.headers, table.first_rows())
+    return list(
+        meanings_of(table.headers, table.first_rows(), formula=formula or "", columns=column or ())
+    )
 
 
 def _show_meanings(path: str, formula: str | None, column: list[str] | None) -> None:
     rows = [
-        {"column": one.header, "meaning": one.role, "property": one.name, "unit": one.unit}
+        {
+            "column": one.header,
+            "meaning": one.role,
+            "property": one.name,
+            "unit": one.unit,
+            "why not": one.reason,
+        }  # fmt: skip
         for one in _meanings(path, formula, column)
     ]
     print_rows(rows, title=path)

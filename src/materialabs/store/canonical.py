@@ -6,8 +6,8 @@ of the same calculation then agrees.
 
 from __future__ import annotations
 
-import json
 import math
+from json.encoder import encode_basestring
 from typing import Any
 
 import rfc8785
@@ -20,43 +20,75 @@ SIGNIFICANT_DIGITS = 12
 PLAIN_SMALLEST = 1e-4
 """From here to :data:`LARGEST_EXACT`, Python and ECMAScript (so RFC 8785) write floats alike."""
 
+_CONSTANTS = {None: "null", True: "true", False: "false"}
+_quoted = encode_basestring
+
 LARGEST_EXACT = 1 << 53
 """Whole numbers below this are exact in a float."""
 
 
 def canonical_json(document: Any) -> bytes:
     """The one byte form of a JSON document, numbers rounded."""
-    rounded, plain = _rounded(document)
-    if not plain:
-        return bytes(rfc8785.dumps(rounded))
-    text = json.dumps(rounded, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    try:
+        return _plain(document).encode()
+    except _NotPlainError:
+        return bytes(rfc8785.dumps(_rounded(document)))
 
 
-def _rounded(value: Any) -> tuple[Any, bool]:
-    """Round all numbers; say whether Python's own writer gives the canonical form."""
-    if isinstance(value, bool) or value is None:
-        return value, True
-    if isinstance(value, str):
-        return value, value.isascii()
-    if isinstance(value, int):
-        return value, abs(value) < LARGEST_EXACT
+class _NotPlainError(Exception):
+    """Python would write this otherwise than RFC 8785 does."""
+
+
+def _plain(value: Any) -> str:
+    """The canonical text, where it is the one that Python writes."""
+    kind = type(value)
+    if kind is str:
+        if not value.isascii():
+            raise _NotPlainError
+        return _quoted(value)
+    if kind is float:
+        return _plain_number(value)
+    if kind is dict:
+        pairs = [_quoted(key) + ":" + _plain(value[key]) for key in sorted(value)]
+        text = "{" + ",".join(pairs) + "}"
+        if not text.isascii():
+            raise _NotPlainError
+        return text
+    if kind is int and -LARGEST_EXACT < value < LARGEST_EXACT:
+        return repr(value)
+    if kind is list or kind is tuple:
+        return "[" + ",".join([_plain(item) for item in value]) + "]"
+    if value is None or kind is bool:
+        return _CONSTANTS[value]
+    raise _NotPlainError
+
+
+def _plain_number(value: float) -> str:
+    number = _rounded_float(value)
+    if isinstance(number, int):
+        return repr(number)
+    if PLAIN_SMALLEST <= abs(number) < LARGEST_EXACT:
+        return repr(number)
+    raise _NotPlainError
+
+
+def _rounded(value: Any) -> Any:
+    """The document with all its numbers rounded."""
+    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, float):
         return _rounded_float(value)
     if isinstance(value, (list, tuple)):
-        items = [_rounded(item) for item in value]
-        return [item for item, _ in items], all(plain for _, plain in items)
+        return [_rounded(item) for item in value]
     if isinstance(value, dict):
-        pairs = {key: _rounded(item) for key, item in value.items()}
-        plain = all(key.isascii() and flag for key, (_, flag) in pairs.items())
-        return {key: item for key, (item, _) in pairs.items()}, plain
+        return {key: _rounded(item) for key, item in value.items()}
     raise InputError(f"A record cannot hold a {type(value).__name__}.")
 
 
-def _rounded_float(value: float) -> tuple[float | int, bool]:
+def _rounded_float(value: float) -> float | int:
     if not math.isfinite(value):
         raise InputError("A record holds finite numbers only; leave out what is missing.")
     number = float(f"{value:.{SIGNIFICANT_DIGITS - 1}e}")
     if number.is_integer() and abs(number) < LARGEST_EXACT:
-        return int(number), True
-    return number, PLAIN_SMALLEST <= abs(number) < LARGEST_EXACT
+        return int(number)
+    return number

@@ -29,6 +29,9 @@ CONNECTIONS_KEPT: Final = 10
 CONNECTIONS_MORE: Final = 30
 """Opened beyond those when many ask at once; together as many as the server has threads."""
 
+ROWS_LOOKED_AT: Final = 2000
+"""Of each index, when SQLite counts how many rows share a value."""
+
 MOUNTS: Final = Path("/proc/mounts")
 """Where the system says what is mounted."""
 
@@ -179,6 +182,17 @@ def _sentence(place: str, why: str) -> str:
             "step was undone: free some space and run this again."
         )
     return f"{place} cannot be used now ({why}): what is stored is safe; run this again later."
+
+
+def refresh_statistics(engine: Engine) -> None:
+    """Let SQLite look at its indexes again where they have grown, so that it chooses well.
+
+    PostgreSQL does this by itself.
+    """
+    if engine.dialect.name == "sqlite":
+        with writing(engine) as connection:
+            connection.exec_driver_sql(f"PRAGMA analysis_limit={ROWS_LOOKED_AT}")
+            connection.exec_driver_sql("ANALYZE")
 
 
 def _prepare(connection: Connection) -> None:

@@ -71,6 +71,13 @@ def system_rows(compositions: Compositions) -> list[dict[str, Any]]:
 def structure_rows(crystals: Crystals) -> list[dict[str, Any]]:
     """One wide row for each crystal, without ids and property values."""
     found = symmetry(crystals, TOLERANCE)
+    return rows_with_symmetry(crystals, found.number.tolist(), found.crystal_systems())
+
+
+def rows_with_symmetry(
+    crystals: Crystals, groups: Sequence[int], systems: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The wide rows of crystals whose space groups and crystal systems are known."""
     compositions = crystals.compositions
     amounts = [whole_amounts(row) for row in compositions.reduced()]
     columns: dict[str, list[Any]] = {
@@ -82,8 +89,8 @@ def structure_rows(crystals: Crystals) -> list[dict[str, Any]]:
         "nsites": crystals.counts.tolist(),
         "dimensions": crystals.pbc.sum(axis=1).tolist(),
         "disordered": crystals.disordered().tolist(),
-        "space_group": [int(number) or None for number in found.number],
-        "crystal_system": [name or None for name in found.crystal_systems()],
+        "space_group": [int(number) or None for number in groups],
+        "crystal_system": [name or None for name in systems],
         "volume": crystals.volumes.tolist(),
         "density": densities(crystals).tolist(),
     }

@@ -16,8 +16,9 @@ from materialabs.crystals.files import ReadReport, stream
 from materialabs.errors import FormulaError, InputError
 from materialabs.levels import Level
 from materialabs.progress import track
+from materialabs.store.adding import add_observed
 from materialabs.store.cells import is_missing, number_in, truth_in
-from materialabs.store.crystal_values import observed_values, require_level
+from materialabs.store.crystal_values import Observed, observed_values, require_level
 from materialabs.store.dimensions import converted
 from materialabs.store.headers import CONDITION_UNITS
 from materialabs.store.mapping import ColumnMeaning
@@ -119,14 +120,13 @@ def _ingest_batch(
     crystals_only: bool,
     doi: str,
 ) -> None:
-    if crystals_only:
-        done.count(store.add(batch, doi=doi))
-        return
-    seen = observed_values(batch, method, columns)
+    seen = Observed([()] * len(batch))
+    if not crystals_only:
+        seen = observed_values(batch, method, columns)
     done.left_out |= seen.left_out
     done.refused += seen.refused
     records = records_of(batch, seen.properties, doi=doi)
-    done.count(store._write(batch, records, seen.blobs))
+    done.count(add_observed(store, batch, records, seen.blobs))
 
 
 def crystal_properties(crystals: Crystals, method: Method | None) -> list[tuple[Property, ...]]:

@@ -20,6 +20,7 @@ from materialabs.ledger.merkle import (
     leaf_hash,
 )
 from materialabs.ledger.notes import Checkpoint, Signer
+from materialabs.store.rows import insert_rows
 from materialabs.store.schema import (
     log_checkpoints,
     log_entries,
@@ -112,8 +113,9 @@ def keep_entries(
     """Store entries behind a right edge, and move the edge."""
     first = frontier.size
     leaves = [entry.to_leaf() for entry in entries]
-    connection.execute(
-        insert(log.entries),
+    insert_rows(
+        connection,
+        log.entries,
         [
             log.key() | _row(first + offset, entry, leaf)
             for offset, (entry, leaf) in enumerate(zip(entries, leaves, strict=True))
@@ -147,8 +149,9 @@ def _keep_subtrees(
             complete_root(current[i * TILE_WIDTH : (i + 1) * TILE_WIDTH]) for i in range(whole)
         ]
         level += TILE_HEIGHT
-        connection.execute(
-            insert(log.hashes),
+        insert_rows(
+            connection,
+            log.hashes,
             [
                 log.key() | {"level": level, "number": number + place, "hash": root}
                 for place, root in enumerate(roots)

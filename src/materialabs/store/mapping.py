@@ -153,7 +153,7 @@ def guess_column(header: str, values: Sequence[Any]) -> ColumnMeaning:
         return _named(ColumnMeaning(header, "value"), plain, "")
     if not are_numbers(present):
         return ColumnMeaning(header, "ignored", reason="" if present else "it is empty")
-    condition = condition_name(plain)
+    condition = "temperature" if plain == "t" and unit in ("K", "degC") else condition_name(plain)
     if condition:
         return _condition(header, condition, unit)
     known = KNOWN.get(plain) or KNOWN.get(_ORIGIN.sub("", plain))

@@ -7,6 +7,7 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -15,7 +16,6 @@ from sqlalchemy import (
     Engine,
     Select,
     and_,
-    case,
     false,
     func,
     or_,
@@ -30,6 +30,7 @@ from materialabs.store.filters.fields import Kind, find_field
 from materialabs.store.filters.sql import Translator
 from materialabs.store.filters.syntax import FilterError, parse
 from materialabs.store.filters.values import LARGEST_INTEGER
+from materialabs.store.records import METHOD_KINDS
 
 PAGE = 1000
 """Structures fetched at a time when all results are streamed."""
@@ -91,9 +92,7 @@ class Results:
         predicted: bool = False,
     ) -> None:
         self._engine = engine
-        with reading(engine) as connection:
-            narrow = narrow_kinds(connection)
-        translator = Translator(narrow, bare=bare, predicted=predicted)
+        translator = Translator(_NarrowKinds(engine), bare=bare, predicted=predicted)
         self.condition = translator.condition(parse(text)) if text.strip() else true()
         self.keys = _sort_keys(sort, translator)
         self.warnings = translator.warnings
@@ -129,16 +128,28 @@ class Results:
         return Page(rows, last)  # type: ignore[arg-type]
 
     def _query(self, size: int, cursor: str | None) -> Select[Any]:
+        """The wide rows of one page; the ids are found and sorted first, from the indexes alone."""
         table = schema.structures
-        sorted_by = [key.column.label(f"sort_{place}") for place, key in enumerate(self.keys)]
-        query = select(table, *sorted_by).where(self.condition)
+        marks = [key.column.label(f"sort_{place}") for place, key in enumerate(self.keys)]
+        chosen = select(table.c.id, *marks).where(self.condition)
         if cursor is not None:
-            query = query.where(self._after(_read_cursor(cursor, self.keys)))
-        order: list[ColumnElement[Any]] = []
-        for key in self.keys:
-            order.append(case((key.column.is_(None), 1), else_=0))
-            order.append(key.column.desc() if key.descending else key.column.asc())
-        return query.order_by(*order, table.c.id).limit(size)
+            chosen = chosen.where(self._after(_read_cursor(cursor, self.keys)))
+        columns = [key.column for key in self.keys]
+        chosen = chosen.order_by(*self._order(columns), table.c.id).limit(size)
+        inner = chosen.subquery("chosen")
+        found = [inner.c[mark.name] for mark in marks]
+        return (
+            select(table, *found)
+            .join(inner, inner.c.id == table.c.id)
+            .order_by(*self._order(found), table.c.id)
+        )
+
+    def _order(self, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+        """The order of the sort keys, unknown values last."""
+        return [
+            column.desc().nulls_last() if key.descending else column.asc().nulls_last()
+            for key, column in zip(self.keys, columns, strict=True)
+        ]
 
     def _after(self, values: list[Any]) -> ColumnElement[bool]:
         """The condition for rows behind a cursor; unknown values come last."""
@@ -175,6 +186,27 @@ class Results:
         return [row["name"] for row in self]
 
 
+class _NarrowKinds(Mapping[str, Kind]):
+    """:func:`narrow_kinds`, read only when a filter names a property without a wide column."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @cached_property
+    def _kinds(self) -> dict[str, Kind]:
+        with reading(self._engine) as connection:
+            return narrow_kinds(connection)
+
+    def __getitem__(self, name: str) -> Kind:
+        return self._kinds[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+
 def narrow_kinds(connection: Connection) -> dict[str, Kind]:
     """Kind of each property of the narrow table: text where it holds texts, else number."""
     names, values = schema.property_names.c, schema.property_values.c
@@ -182,7 +214,12 @@ def narrow_kinds(connection: Connection) -> dict[str, Kind]:
         select(
             names.name,
             select(values.id)
-            .where(values.name_id == names.id, values.text.is_not(None))
+            .where(
+                values.name_id == names.id,
+                values.method.in_(range(len(METHOD_KINDS))),  # so that the index leads there
+                values.number.is_(None),
+                values.text.is_not(None),
+            )
             .limit(1)
             .correlate(schema.property_names)
             .scalar_subquery()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +13,11 @@ from sqlalchemy import Connection, func, select
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.blobs import from_blobs
-from materialabs.errors import InputError, IntegrityError, NotFound
+from materialabs.errors import InputError, IntegrityError, NotFound, ResourceError
 from materialabs.ledger.entries import LogEntry, key_fields, signed_entry
 from materialabs.ledger.keys import ContributorKey
 from materialabs.store import schema
-from materialabs.store.database import open_database, reading, writing
+from materialabs.store.database import open_database, reading, refresh_statistics, writing
 from materialabs.store.identity import Identity, key_folder, open_identity
 from materialabs.store.log import (
     append,
@@ -26,6 +27,8 @@ from materialabs.store.log import (
     read_state,
 )
 from materialabs.store.observations import (
+    PreparedCrystals,
+    PreparedRecord,
     prepare_crystals,
     prepare_record,
     read_record,
@@ -61,6 +64,7 @@ class Store:
         self._keys = keys
         self._tiles = tiles
         self._key_entry: int | None = None
+        self._wrote = False
 
     @property
     def keys(self) -> Path:
@@ -128,9 +132,20 @@ class Store:
         identity = self.identity
         prepared = None if crystals is None else prepare_crystals(crystals)
         signed = [prepare_record(record, identity.contributor) for record in records]
+        return self.commit(prepared, signed, blobs)
+
+    def commit(
+        self,
+        crystals: PreparedCrystals | None,
+        records: Sequence[PreparedRecord],
+        blobs: dict[bytes, bytes],
+    ) -> Written:
+        """Store in one transaction what was prepared and signed with this store's keys."""
+        identity = self.identity
         with writing(self.engine) as connection:
             self._require_counting(connection, identity)
-            written = write(connection, prepared, signed, identity.signer, blobs)
+            written = write(connection, crystals, records, identity.signer, blobs)
+        self._wrote = True
         self.publish()
         return written
 
@@ -256,6 +271,9 @@ class Store:
 
     def close(self) -> None:
         """Let go of the database."""
+        if self._wrote:
+            with suppress(ResourceError):
+                refresh_statistics(self.engine)
         self.engine.dispose()
 
     def __enter__(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from materialabs.errors import InputError
 from materialabs.levels import Level
@@ -14,7 +14,7 @@ from materialabs.store.canonical import canonical_json
 from materialabs.store.derive import preferred
 from materialabs.store.observations import PreparedRecord
 from materialabs.store.records import METHOD_KINDS, Property
-from materialabs.store.rows import chunks, lookup, next_id
+from materialabs.store.rows import chunks, insert_rows, lookup, next_id
 from materialabs.store.units import base_unit, to_base
 
 MOST_VALUES = 4096
@@ -42,7 +42,7 @@ def store_values(
     ]
     if not rows:
         return
-    connection.execute(insert(schema.property_values), rows)
+    insert_rows(connection, schema.property_values, rows)
     touched = {row["crystal_id"] for row in rows if row["crystal_id"] is not None}
     refresh_preferred(connection, touched)
 
@@ -98,7 +98,7 @@ def _name_ids(connection: Connection, properties: Iterable[Property]) -> dict[st
             known[one.name] = (number + len(fresh), unit)
             fresh.append({"id": known[one.name][0], "name": one.name, "unit": unit})
     if fresh:
-        connection.execute(insert(table), fresh)
+        insert_rows(connection, table, fresh)
     return known
 
 
@@ -117,8 +117,9 @@ def _level_ids(connection: Connection, properties: Iterable[Property]) -> dict[s
     missing = [key for key in sorted(described) if key not in known]
     fresh = {key: number + place for place, key in enumerate(missing)}
     if fresh:
-        connection.execute(
-            insert(table),
+        insert_rows(
+            connection,
+            table,
             [
                 {
                     "id": fresh[key],

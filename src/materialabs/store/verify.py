@@ -148,9 +148,6 @@ class _Audit:
             return
         note = yield from self._own_log()
         partial = yield from self._mirrored_logs()
-        if not self.verified and self.before is not None and self.before.note:
-            message = "The log was verified before and is empty now."
-            yield Problem("missing", "entry 0", message)
         yield from _record_problems(self.connection, partial)
         yield from _content_problems(self.connection)
         if note:
@@ -167,6 +164,9 @@ class _Audit:
         table = schema.log_checkpoints
         rows = self.connection.execute(select(table).order_by(table.c.size.desc())).all()
         if not rows:
+            if self.before is not None and self.before.note:
+                message = "The log was verified before and is empty now."
+                yield Problem("missing", "entry 0", message)
             yield from self._rows_outside_an_empty_log()
             return ""
         for row in rows[1:]:
@@ -257,11 +257,15 @@ def _record_problems(connection: Connection, partial: set[int]) -> Iterator[Prob
         name = raw(row.hash)
         found.add(name)
         place = f"record {name.hex()}"
+        actual = name if row.body is None else hashlib.sha256(raw(row.body)).digest()
         if name not in known:
-            yield Problem("added", place, f"Record {name.hex()} is in no log.")
+            message = f"Record {name.hex()} is in no log."
+            if actual in known:
+                message = f"Record {actual.hex()} stands under the name {name.hex()}."
+            yield Problem("added", place, message)
         elif row.body is None and name in needed:
             yield Problem("missing", place, f"Record {name.hex()} has lost its content.")
-        elif row.body is not None and hashlib.sha256(raw(row.body)).digest() != name:
+        elif actual != name:
             yield Problem("changed", place, f"Record {name.hex()} was changed.")
         elif row.body is not None and name not in wanted:
             yield Problem("added", place, f"Record {name.hex()} was withdrawn and is here again.")
@@ -302,6 +306,7 @@ def _content_problems(connection: Connection) -> Iterator[Problem]:
     for table, what in ((schema.crystals, "crystal"), (schema.blobs, "blob")):
         for row in connection.execute(select(table.c.hash, table.c.content)):
             name = raw(row.hash)
-            if hashlib.sha256(raw(row.content)).digest() != name:
-                message = f"The {what} {name.hex()} was changed."
+            actual = hashlib.sha256(raw(row.content)).hexdigest()
+            if actual != name.hex():
+                message = f"The {what} {name.hex()} was changed: its bytes are those of {actual}."
                 yield Problem("changed", f"{what} {name.hex()}", message)

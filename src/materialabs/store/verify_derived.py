@@ -91,7 +91,8 @@ class _Facts:
             if record.crystal and crystal is None:
                 yield f"record {name}", f"The crystal {record.crystal} of record {name} is missing."
             if (row.crystal_id, bool(row.superseded)) != (crystal, name in superseded):
-                yield f"record {name}", f"The row of record {name} does not say what it says."
+                of = f" of crystal {record.crystal}" if record.crystal else ""
+                yield f"record {name}", f"The row of record {name}{of} is not what it says."
             if crystal is not None:
                 self.sources.setdefault(crystal, record.source or None)
                 moment = times.get(name, 0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from materialabs.errors import InputError, IntegrityError
 from materialabs.ledger.notes import Signer
@@ -16,7 +16,7 @@ from materialabs.store.derive import crystal_name, entry_seconds
 from materialabs.store.log import append, read_state
 from materialabs.store.observations import PreparedCrystals, PreparedRecord, read_record
 from materialabs.store.records import Property
-from materialabs.store.rows import chunks, lookup, next_id
+from materialabs.store.rows import chunks, insert_rows, lookup, next_id
 from materialabs.store.values import refresh_preferred, store_values
 
 
@@ -191,8 +191,9 @@ def _store_crystals(
     if not places:
         return {}
     new = {name: number + offset for offset, name in enumerate(places)}
-    connection.execute(
-        insert(table),
+    insert_rows(
+        connection,
+        table,
         [
             {"id": new[name], "hash": name, "content": crystals.blobs[place]}
             for name, place in places.items()
@@ -201,8 +202,9 @@ def _store_crystals(
     chosen = list(places.values())
     systems = _system_ids(connection, [crystals.systems[place] for place in chosen])
     blank = dict.fromkeys(schema.structures.c.keys())
-    connection.execute(
-        insert(schema.structures),
+    insert_rows(
+        connection,
+        schema.structures,
         [
             blank
             | crystals.structures[place]
@@ -233,8 +235,9 @@ def _system_ids(connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[
     known = dict(ids)
     if missing:
         fresh = {name: number + place for place, name in enumerate(missing)}
-        connection.execute(
-            insert(table),
+        insert_rows(
+            connection,
+            table,
             [{"id": fresh[name], "count": counts[name], **documents[name]} for name in missing],
         )
         ids |= fresh
@@ -266,7 +269,7 @@ def _store_blobs(
             raise IntegrityError(f"The blob {name.hex()} has another SHA-256 than its name.")
         fresh.append({"hash": name, "content": blobs[name]})
     if fresh:
-        connection.execute(insert(table), fresh)
+        insert_rows(connection, table, fresh)
 
 
 def _store_records(
@@ -298,7 +301,7 @@ def _store_records(
             }
         )
     if fresh:
-        connection.execute(insert(table), fresh)
+        insert_rows(connection, table, fresh)
     return numbers
 
 
@@ -331,7 +334,7 @@ def _store_literature(connection: Connection, records: Sequence[PreparedRecord])
         for row in connection.execute(select(table.c.doi).where(table.c.doi.in_(chunk)))
     }
     if wanted - known:
-        connection.execute(insert(table), [{"doi": doi} for doi in sorted(wanted - known)])
+        insert_rows(connection, table, [{"doi": doi} for doi in sorted(wanted - known)])
 
 
 def mentions_of(properties: Sequence[Property], supersedes: str) -> set[tuple[str, bytes]]:
@@ -351,7 +354,7 @@ def _store_mentions(
         for role, name in sorted(mentions_of(record.properties, record.supersedes))
     ]
     if rows:
-        connection.execute(insert(schema.mentions), rows)
+        insert_rows(connection, schema.mentions, rows)
 
 
 def _mark_superseded(connection: Connection, records: Sequence[PreparedRecord]) -> None:

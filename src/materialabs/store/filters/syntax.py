@@ -121,6 +121,7 @@ class FilterError(InputError):
     default_code = "filter"
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Expression:
     """Read a filter.
 
