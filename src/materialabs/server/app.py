@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -195,8 +197,11 @@ def serve(
     """
     import uvicorn
 
+    # uvicorn stops cleanly on SIGTERM and then sends it again: that one ends with exit code 0.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: None)
     logging.basicConfig(format="%(message)s", level=logging.WARNING if quiet else logging.INFO)
     uvicorn.run(
-        create_app(store, access_log=access_log), host=host, port=port, log_level="warning", access_log=False,
-        timeout_graceful_shutdown=30, proxy_headers=True,
+        create_app(store, access_log=access_log), host=host, port=port, log_level="warning",
+        access_log=False, timeout_graceful_shutdown=30, proxy_headers=True,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import OrderedDict
@@ -82,7 +83,9 @@ class LimitMiddleware:
             return
         client = scope.get("client") or ("unknown", 0)
         if not self.buckets.admit(str(client[0])):
-            await _refuse(send, TOO_MANY, "Too Many Requests", "Ask less often; try again in a second.")
+            await _refuse(
+                send, TOO_MANY, "Too Many Requests", "Ask less often; try again in a second."
+            )
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self.limits.body_bytes:
@@ -94,26 +97,28 @@ class LimitMiddleware:
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
         seen = 0
-        started = False
+        started = refused = False
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, refused
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self.limits.body_bytes:
+                refused = True
                 raise _TooLargeError
             return message
 
         async def noted(message: Message) -> None:
             nonlocal started
+            if refused and not started:
+                return  # what the application says of a body that it did not get
             started = True
             await send(message)
 
-        try:
+        with contextlib.suppress(_TooLargeError):
             await self.app(scope, counted, noted)
-        except _TooLargeError:
-            if not started:
-                await _refuse(send, 413, "Content Too Large", self._too_large())
+        if refused and not started:
+            await _refuse(send, 413, "Content Too Large", self._too_large())
 
     def _too_large(self) -> str:
         return f"A request holds at most {self.limits.body_bytes} bytes: send several."
