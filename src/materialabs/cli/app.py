@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from materialabs.cli import convert, doctor, exchange, generate, hull, inspect, ledger, store
+from materialabs.cli import (
+    convert,
+    doctor,
+    exchange,
+    generate,
+    hull,
+    inspect,
+    ledger,
+    mirror,
+    store,
+)
 
 app = typer.Typer(
     name="materialabs",
@@ -48,4 +58,5 @@ app.command("export")(exchange.export)
 app.command("import")(exchange.import_)
 app.command("serve")(store.serve)
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(mirror.app, name="mirror")
 app.command("doctor")(doctor.doctor)

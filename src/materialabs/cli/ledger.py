@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from materialabs.cli import keys
 from materialabs.cli.output import note, print_json, print_rows, write_text
-from materialabs.cli.store import Json, StorePlace, open_store
+from materialabs.cli.store import Json, StorePlace, make_store, open_store
 
 app = typer.Typer(no_args_is_help=True, help="The signed log of a store.", rich_markup_mode=None)
+
+app.add_typer(keys.app, name="key")
 
 PROBLEMS_SHOWN = 20
 
@@ -116,3 +119,50 @@ def bundle(
     typer.echo(
         f"python verify_bundle.py bundle.json --key '{verifier.to_text() if verifier else ''}'"
     )
+
+
+@app.command("withdraw")
+def withdraw(
+    record: Annotated[str, typer.Argument(help="Id of the record.")],
+    reason: Annotated[str, typer.Option(help="Why, in one line that everybody may read.")],
+    store: StorePlace = "lab.db",
+) -> None:
+    """Withdraw a record's content; its id and who signed it stay in the log."""
+    from materialabs.store.withdraw import withdraw as take_back
+
+    with make_store(store) as opened:
+        take_back(opened, record, reason)
+    note(f"The record {record} is withdrawn.")
+
+
+@app.command("tiles")
+def tiles(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to, made when missing.")],
+    store: StorePlace = "lab.db",
+) -> None:
+    """Write the log as static files that any web server can publish (C2SP tlog-tiles)."""
+    from materialabs.store.tile_files import write_tiles
+
+    with open_store(store) as opened:
+        size = write_tiles(opened, folder)
+    note(f"{size} entries in {folder}.")
+
+
+@app.command("access-key")
+def access_key(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    scope: Annotated[str, typer.Option(help="read, write or admin.")] = "write",
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Take all keys of this name back instead.")
+    ] = False,
+    store: StorePlace = "lab.db",
+) -> None:
+    """Make an API key for the store's server; it is shown once and kept hashed."""
+    from materialabs.server.access import new_key, revoke_key
+
+    with make_store(store) as opened:
+        if revoke:
+            note(f"{revoke_key(opened.engine, name)} keys of {name} were taken back.")
+            return
+        typer.echo(new_key(opened.engine, name, scope))
+    note(f"An API key for {name}, scope {scope}. It cannot be shown again.")
