@@ -34,7 +34,7 @@ $(VENV)/dev.stamp: $(VENV)/python.stamp $(SETUP)
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
-$(VENV)/bench.stamp: $(VENV)/dev.stamp
+$(VENV)/bench.stamp: $(VENV)/dev.stamp .validator-venv/stamp
 	@echo "Installing the benchmarks' peers into $(VENV) ..."
 	@$(PIP) --editable '.[bench]'
 	@touch $@

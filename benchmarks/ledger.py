@@ -35,7 +35,7 @@ from materialabs.store.stream import add_stream, signing_processes  # noqa: E402
 from materialabs.store.verify import verify  # noqa: E402
 
 ENTRIES = 300_000
-QUICK_ENTRIES = 60_000
+QUICK_ENTRIES = 4_000
 PROOFS = 300
 BAR, AIM = 20_000.0, 60_000.0
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from materialabs.errors import InputError
 from materialabs.threads import chunk_bounds, map_chunks
 
 
@@ -41,3 +42,9 @@ def test_one_thread_is_the_thread_that_calls() -> None:
 def test_an_error_in_a_chunk_reaches_the_caller(threads: int) -> None:
     with pytest.raises(ZeroDivisionError):
         map_chunks(lambda chunk: 1 // chunk, [1, 0, 1], threads=threads)
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads_at_all_are_refused(threads: int) -> None:
+    with pytest.raises(InputError, match="At least one thread"):
+        map_chunks(str, [1], threads=threads)

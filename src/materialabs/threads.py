@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from materialabs.errors import InputError
+
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 
@@ -18,6 +20,8 @@ def map_chunks(
     function: Callable[[Chunk], Result], chunks: Iterable[Chunk], *, threads: int = 1
 ) -> list[Result]:
     """Apply a function to each chunk, on ``threads`` threads, and keep the order."""
+    if threads < 1:
+        raise InputError(f"At least one thread is needed; got {threads}.")
     if threads == 1:
         return [function(chunk) for chunk in chunks]
     with ThreadPoolExecutor(max_workers=threads) as pool:

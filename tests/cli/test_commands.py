@@ -214,5 +214,36 @@ def test_control_c_stops_with_a_sentence_and_leaves_no_half_file(tmp_path: Path)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
+    assert errors.strip().endswith("Nothing half-written was left behind.")
     assert "Traceback" not in errors
     assert left_behind(tmp_path) == []
+
+
+def test_names_with_brackets_are_printed_as_they_are(run: Run, tmp_path: Path) -> None:
+    rows = 'formula,energy_per_atom,id\nMgO,-3.0,"[/b]a [red] :smile:"\n'
+    (tmp_path / "a.csv").write_text(rows)
+    done = run("hull", "a.csv", "--kind", "formation", "--level", "PBE")
+    assert done.returncode == 0, done.stderr
+    assert "[/b]a [red] :smile:" in done.stdout
+
+
+def test_what_reading_changed_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.cif").write_text(cif(sites="D D 0 0 0 1\nCl Cl 0.5 0.5 0.5 1"))
+    assert "D is kept as H" in run("convert", "a.cif", "-o", "b.cif").stderr
+    shown = json.loads(run("inspect", "--json", "a.cif").stdout)
+    assert shown["notes"] == [{"note": "D is kept as H", "crystals": 1, "first": "a.cif"}]
+
+
+def test_inspect_names_the_prototype_of_caesium_chloride(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.cif").write_text(cif())
+    (tmp_path / "b.cif").write_text(cif(sites="Na Na 0 0 0 0.5\nCl Cl 0.5 0.5 0.5 1"))
+    shown = json.loads(run("inspect", "--json", "a.cif", "b.cif").stdout)["crystals"]
+    assert [one["prototype"] for one in shown] == ["AB_cP2_221_a_b", "-"]
+
+
+def test_a_wrong_output_is_refused_before_the_work(run: Run) -> None:
+    done = run("generate", "airss", "NaCl", "-n", "2", "-o", "missing/x.cif")
+    assert (done.returncode, done.stdout) == (1, "")
+    done = run("generate", "airss", "NaCl", "-n", "2", "-o", "x.unknown")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1

@@ -219,3 +219,16 @@ def test_pymatgen_and_ase_objects_go_in_and_come_out() -> None:
     assert len(Crystals.from_pymatgen(batch.to_pymatgen())) == 2
     assert len(Crystals.from_ase(batch.to_ase())) == 2
     assert same(Crystals.from_bytes(batch.to_bytes()), batch)
+
+
+@pytest.mark.parametrize("numbers", [[6.7], [np.nan], ["Na"]])
+def test_an_atomic_number_that_is_not_whole_is_refused(numbers: list[Any]) -> None:
+    with pytest.raises(InputError, match="whole"):
+        Crystals(4 * np.eye(3)[None], np.zeros((1, 3)), np.array(numbers), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("volumes", [[-5.0], [0.0], [np.nan], [1.0, 2.0]])
+def test_a_cell_is_scaled_only_to_a_volume_of_its_own(volumes: list[float]) -> None:
+    one = Crystals(4 * np.eye(3)[None], np.zeros((1, 3)), np.array([6]), np.array([0, 1]))
+    with pytest.raises(InputError, match="olumes"):
+        one.scaled(volumes)

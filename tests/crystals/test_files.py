@@ -22,6 +22,7 @@ from materialabs.crystals.files import (
     stream,
     write,
 )
+from materialabs.crystals.files.writing import require_writable
 from materialabs.errors import DisorderError, FileError, InputError, ResourceError
 
 SALT = {
@@ -608,3 +609,30 @@ def test_angles_and_edges_make_the_cell_that_pymatgen_makes() -> None:
         np.testing.assert_allclose(cell @ cell.T, expected @ expected.T, atol=1e-9)
         np.testing.assert_allclose(parameters_of(cell), values, rtol=1e-12)
         assert cell[0, 1] == cell[0, 2] == cell[1, 2] == 0
+
+
+def test_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.cif"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="device or a pipe"):
+        write(salts(1), pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_writing_to_a_link_changes_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "real.cif").write_text("old")
+    link = tmp_path / "link.cif"
+    link.symlink_to("real.cif")
+    write(salts(1), link)
+    assert link.is_symlink()
+    assert read(tmp_path / "real.cif").reduced_formulas() == ["NaCl"]
+
+
+@pytest.mark.parametrize("place", ["missing/x.cif", "x.unknown", "file.cif/x.cif"])
+def test_a_place_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file.cif").write_text("")
+    with pytest.raises((InputError, ResourceError)):
+        require_writable(tmp_path / place)
+    require_writable(tmp_path / "x.cif")
+    require_writable(f"{tmp_path}/new/folder/")
+    assert [path.name for path in tmp_path.iterdir()] == ["file.cif"]

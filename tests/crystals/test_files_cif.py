@@ -322,3 +322,70 @@ def test_magnetic_cifs_keep_their_moments(tmp_path: Path) -> None:
     crystals = read(path, report=ReadReport())
     name = next(n for n in crystals.site_columns if n.startswith("magnetic_moment"))
     assert np.sort(crystals.site_columns[name].reshape(2, -1)[:, -1]).tolist() == [-2.0, 2.0]
+
+
+NAMED = """data_named
+_cell_length_a {a}
+_cell_length_b {b}
+_cell_length_c {c}
+_cell_angle_alpha {alpha}
+_cell_angle_beta {beta}
+_cell_angle_gamma {gamma}
+_symmetry_space_group_name_H-M '{group}'
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+{row}
+"""
+
+
+def named(cell: tuple[float, ...], group: str, row: str) -> str:
+    names = ("a", "b", "c", "alpha", "beta", "gamma")
+    return NAMED.format(**dict(zip(names, cell, strict=True)), group=group, row=row)
+
+
+RHOMBOHEDRAL = (4.746, 4.746, 4.746, 57.23, 57.23, 57.23)
+HEXAGONAL = (4.546, 4.546, 11.862, 90, 90, 120)
+DIAMOND = (3.567, 3.567, 3.567, 90, 90, 90)
+
+
+@pytest.mark.parametrize(
+    ("cell", "group", "row", "sites", "volume"),
+    [
+        (RHOMBOHEDRAL, "R -3 m", "Bi1 0.234 0.234 0.234", 2, 35.4),
+        (RHOMBOHEDRAL, "R -3 m :R", "Bi1 0.234 0.234 0.234", 2, 35.4),
+        (HEXAGONAL, "R -3 m :H", "Bi1 0 0 0.234", 6, 35.4),
+        (HEXAGONAL, "R -3 m H", "Bi1 0 0 0.234", 6, 35.4),
+        (HEXAGONAL, "R -3 m", "Bi1 0 0 0.234", 6, 35.4),
+        (DIAMOND, "F d -3 m :1", "C1 0 0 0", 8, 5.67),
+        (DIAMOND, "F d -3 m S", "C1 0 0 0", 8, 5.67),
+        (DIAMOND, "F d -3 m :2", "C1 0.125 0.125 0.125", 8, 5.67),
+        (DIAMOND, "F d -3 m Z", "C1 0.125 0.125 0.125", 8, 5.67),
+    ],
+)
+def test_a_named_setting_gives_the_cell_of_bismuth_and_of_diamond(
+    cell: tuple[float, ...], group: str, row: str, sites: int, volume: float
+) -> None:
+    entry = one(named(cell, group, row))
+    assert len(entry.numbers) == sites
+    assert abs(np.linalg.det(np.array(entry.lattice))) / sites == pytest.approx(volume, abs=0.05)
+
+
+def test_an_unknown_space_group_without_operations_is_not_taken_for_p1() -> None:
+    reason = refusal(named(DIAMOND, "Q z 9", "C1 0 0 0"))
+    assert "'Q z 9', which is not known" in reason
+
+
+def test_a_cell_that_lacks_the_symmetry_it_states_is_refused() -> None:
+    triclinic = (5, 6, 7, 80, 70, 60)
+    assert "without the symmetry" in refusal(named(triclinic, "P m -3 m", "Na1 0 0 0"))
+    cubic = "loop_\n_symmetry_equiv_pos_as_xyz\n" + "\n".join(["x,y,z", "z,x,y", "y,z,x"])
+    text = salt("Na1 Na 0.1 0.2 0.3 1", cubic).replace("_cell_length_b 5.64", "_cell_length_b 9")
+    assert "without the symmetry" in refusal(text)
+
+
+def test_deuterium_is_noted_whoever_parses_the_block() -> None:
+    entry = one(named(DIAMOND, "F m -3 m", "D1 0 0 0"))
+    assert "D is kept as H" in entry.notes

@@ -329,3 +329,13 @@ def test_functionals_have_their_names(
     settings: dict[str, object], titles: list[str], name: str
 ) -> None:
     assert functional_of(settings, titles) == name
+
+
+def test_a_bare_poscar_is_named_after_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "relax_7"
+    folder.mkdir()
+    (folder / "POSCAR").write_text(HEAD + "Na Cl\n1 1\nDirect\n0 0 0\n.5 .5 .5\n")
+    monkeypatch.chdir(folder)
+    assert read("POSCAR").ids() == read(folder / "POSCAR").ids() == ["relax_7"]

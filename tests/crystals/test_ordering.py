@@ -288,3 +288,9 @@ def test_eight_cubes_make_the_most_compact_cell_of_all() -> None:
     shortest = [np.linalg.norm(steps @ m @ lattice, axis=1).min() for m in supercell_matrices(8)]
     matrix, _ = compact_supercell(lattice, 8)
     assert np.linalg.norm(steps @ matrix @ lattice, axis=1).min() == pytest.approx(max(shortest))
+
+
+def test_a_crystal_too_sparse_for_any_atom_is_refused_by_name() -> None:
+    sparse = crystal(4.0, [{11: 0.001}], [[0, 0, 0]], id=["ghost"])
+    with pytest.raises(DisorderError, match="'ghost' is so sparsely occupied"):
+        ordered(sparse)

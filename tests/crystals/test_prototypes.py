@@ -200,3 +200,9 @@ def test_missing_file_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_library_shows_itself() -> None:
     assert repr(prototypes()) == "PrototypeLibrary(288 structure types)"
     assert "<table" in prototypes()._repr_html_()
+
+
+@pytest.mark.parametrize("elements", [[11, 17], [None, "Cl"]])
+def test_elements_that_are_no_symbols_are_refused(elements: list[object]) -> None:
+    with pytest.raises(FormulaError, match="not the symbol of an element"):
+        fill("CsCl", elements)  # type: ignore[arg-type]

@@ -273,7 +273,7 @@ def test_nothing_asked_for_gives_nothing():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"count": -1}, "not below zero"),
+        ({"count": -1}, "whole and from 0"),
         ({"cells": []}, "list of formula units is empty"),
         ({"cells": 0}, "whole number from 1"),
         ({"space_groups": [231]}, "1 to 230"),

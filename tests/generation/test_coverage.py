@@ -117,3 +117,9 @@ def test_coverage_shows_itself_in_words() -> None:
 
 def test_the_share_of_nothing_is_not_a_number() -> None:
     assert np.isnan(Coverage({}, 12).share)
+
+
+@pytest.mark.parametrize("elements", [(), (0, 3), (3, 200)])
+def test_numbers_that_are_no_elements_are_refused(elements: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="atomic numbers"):
+        coverage_of_elements(elements, KNOWN, most_elements=1)

@@ -227,3 +227,10 @@ def test_an_unknown_element_is_refused() -> None:
 def test_an_empty_range_is_refused(make: type) -> None:
     with pytest.raises(InputError, match="at least"):
         make()
+
+
+@pytest.mark.parametrize("kind", [LargestPrice, SmallestDistance])
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_a_limit_below_zero_is_refused(kind: type, value: float) -> None:
+    with pytest.raises(InputError, match="from zero"):
+        kind(value)

@@ -161,3 +161,7 @@ def test_a_volume_that_cannot_do_is_refused():
     with pytest.raises(PhysicsError, match="too dense"):
         check_density([4], np.array([[2.0]]), 20.0, "A cell")
     check_density([4], np.array([[2.0]]), 30.0, "A cell")
+
+
+def test_one_number_written_as_text_holds_for_all_pairs() -> None:
+    np.testing.assert_array_equal(distance_table([11, 17], "1.5"), np.full((2, 2), 1.5))

@@ -108,7 +108,7 @@ def test_tables_without_kind_or_level_are_refused(tmp_path: Path, told: dict[str
         ("a.json", [{"composition": {"Xx": 1}, "energy": 1.0}], "Xx"),
         ("a.json", [{"composition": "Li2O", "energy": "much"}], "Entry 0"),
         ("a.json", [{"composition": "Li2O", "energy": "nan"}], "not a number"),
-        ("a.json", [{"composition": "Li2O"}], "has no 'energy'"),
+        ("a.json", [{"composition": "Li2O"}], "it has no energy"),
         ("a.json", [*ALEXANDRIA, *COMPUTED], "mixes kinds"),
         ("a.csv", "a,b\n1,2\n", "no column named formula"),
         ("a.csv", "formula,b\nLi,2\n", "no column named energy_per_atom"),
@@ -214,3 +214,32 @@ def test_an_unknown_element_in_a_system_is_named() -> None:
 
 def test_a_hull_is_built_from_a_file(tmp_path: Path) -> None:
     assert Hull.of(write(tmp_path / "a.json", COMPUTED)).system == "Li-O"
+
+
+def test_adjustments_count_where_an_entry_states_no_sum(tmp_path: Path) -> None:
+    by_composition = {"name": "MP2020 anion correction (oxide)", "adj_per_atom": -0.687,
+                      "n_atoms": 2.0}  # fmt: skip
+    constant = {"name": "MP2020 other", "value": -0.126}
+    entry = {"@class": "ComputedEntry", "composition": {"Li": 4, "O": 2}, "energy": -28.0,
+             "energy_adjustments": [by_composition, constant]}  # fmt: skip
+    table = read_entries(write(tmp_path / "a.json", [entry]))
+    assert table.energies.values[0] == pytest.approx((-28.0 - 2 * 0.687 - 0.126) / 6)
+    entry["energy_adjustments"] = [{"name": "MP2020 temperature"}]
+    with pytest.raises(FileError, match="adjustment without a value"):
+        read_entries(write(tmp_path / "b.json", [entry]))
+
+
+def test_blanks_around_a_column_name_do_not_hide_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "formula, energy_per_atom\r\nMgO, -3.0\r\n")
+    assert read_entries(path, level=LEVEL, kind="formation").energies.values.tolist() == [-3.0]
+
+
+def test_an_empty_energy_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "formula,energy_per_atom\nMgO,\n")
+    with pytest.raises(FileError, match="it has no energy"):
+        read_entries(path, level=LEVEL, kind="formation")
+
+
+def test_a_missing_file_of_any_ending_is_said_to_be_missing() -> None:
+    with pytest.raises(NotFound, match=r"no file entries\.txt"):
+        entries_for("entries.txt")

@@ -238,7 +238,12 @@ class Crystals:
 
     def scaled(self, volumes: ArrayLike) -> Crystals:
         """Cells scaled isotropically to these volumes [n] in cubic angstrom."""
-        factors = np.cbrt(np.asarray(volumes, dtype=np.float64) / self.volumes)
+        wanted = np.asarray(volumes, dtype=np.float64)
+        if not (np.isfinite(wanted) & (wanted > 0)).all():
+            raise InputError("Volumes are cubic angstrom above zero.")
+        if wanted.shape not in ((), (len(self),)):
+            raise InputError(f"{wanted.size} volumes were given for {len(self)} crystals.")
+        factors = np.cbrt(wanted / self.volumes)
         return self.replace(lattice=self.lattice * factors[:, None, None])
 
     def ordered(self) -> Crystals:
@@ -333,6 +338,13 @@ class Crystals:
 
 def _checked_numbers(numbers: ArrayLike) -> NDArray[np.uint8]:
     values = np.asarray(numbers)
+    whole = values.dtype.kind in "iu" or (
+        values.dtype.kind == "f" and bool((values == np.rint(values)).all())
+    )
+    if values.size and not whole:
+        raise InputError(
+            "Atomic numbers are whole numbers, 11 for sodium.", code="crystal.unknown_element"
+        )
     if values.size and (values.min() < 1 or values.max() > 118):
         raise InputError(
             f"Atomic numbers run from 1 to 118; {values.min()} ... {values.max()} were given.",

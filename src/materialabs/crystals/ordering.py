@@ -237,6 +237,12 @@ def _built(
     mixed = np.zeros(len(frac), bool)
     mixed[placed] = True
     kept = np.flatnonzero(numbers != VACANCY)
+    if not len(kept):
+        raise DisorderError(
+            f"Crystal {name!r} is so sparsely occupied that an ordered cell of it holds no atoms: "
+            "allow a larger cell.",
+            code="ordering.empty",
+        )
     site_columns = crystal.site_columns.take(source[kept])
     if "oxidation_state" in site_columns:
         states = np.where(mixed[kept], np.nan, site_columns["oxidation_state"])

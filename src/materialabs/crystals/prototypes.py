@@ -7,7 +7,7 @@ import gzip
 import importlib.util
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -216,7 +216,7 @@ def _assignments(
         if set(elements) != set(own):
             raise InputError(f"This prototype has the elements {own}: name a new one for each.")
         rows: list[Sequence[str]] = [[elements[symbol] for symbol in own]]
-    elif not any(isinstance(item, (list, tuple)) for item in elements):
+    elif all(isinstance(item, str) or not isinstance(item, Iterable) for item in elements):
         rows = [list(elements)]  # type: ignore[arg-type]
     else:
         rows = [list(row) for row in elements]

@@ -9,7 +9,7 @@ exactly before anything is drawn, and each failure has its reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +35,7 @@ from materialabs.generation.packing import (
     distance_rule,
     distance_table,
 )
+from materialabs.generation.seeds import checked_count, checked_seed
 from materialabs.generation.site_choices import (
     can_hold,
     cell_contents,
@@ -184,8 +185,7 @@ def airss_candidates(
     PhysicsError
         When no space group asked for can hold the composition, or every cell is too dense.
     """
-    if count < 0:
-        raise InputError(f"The number of crystals wanted is not below zero; got {count}.")
+    count, seed = checked_count(count), checked_seed(seed)
     factors = checked_factors(volume_factors)
     numbers = groups_checked(space_groups)
     contents, reasons = _possible_contents(
@@ -222,7 +222,7 @@ def _cells(formula: str, cells: int | Sequence[int] | None) -> list[int]:
     if cells is None:
         atoms = sum(parse_formula(formula).values())
         return list(range(1, max(1, min(MOST_CELLS, int(SENSIBLE_ATOMS // atoms))) + 1))
-    given = [cells] if isinstance(cells, (int, np.integer)) else list(dict.fromkeys(cells))
+    given = list(dict.fromkeys(cells)) if isinstance(cells, Iterable) else [cells]
     if not given:
         raise InputError("The list of formula units is empty: name one, or leave it out.")
     return given
@@ -331,7 +331,9 @@ def airss_requests(
         list(contents.values()),
         np.array(which, dtype=np.int64),
         np.array([checked_group(request.space_group) for request in requests], dtype=np.int64),
-        np.random.default_rng(seed).integers(0, 2**64, len(requests), dtype=np.uint64),
+        np.random.default_rng(checked_seed(seed)).integers(
+            0, 2**64, len(requests), dtype=np.uint64
+        ),
         ranges.reshape(-1, 2),
         attempts=attempts,
         threads=threads,

@@ -21,6 +21,7 @@ from materialabs.generation.packing import (
     distance_table,
     push_apart,
 )
+from materialabs.generation.seeds import checked_count, checked_seed
 from materialabs.units import GRAM_PER_CUBIC_CENTIMETRE_PER_AMU_PER_CUBIC_ANGSTROM
 
 LOOSENESS: Final = 1.1
@@ -76,12 +77,12 @@ def amorphous(
     volume = _volume(formula, units, density)
     nearest = distance_table(elements, minimum_distances)
     check_density(counts.tolist(), nearest, volume, f"Amorphous {formula}")
-    if count < 1:
+    if checked_count(count) == 0:
         return Candidates(Crystals.empty())
     edge = math.cbrt(volume)
     numbers = np.repeat(np.array(elements, dtype=np.uint8), counts)
     total = len(numbers)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checked_seed(seed))
     start = Crystals(
         np.broadcast_to(edge * np.eye(3), (count, 3, 3)),
         rng.random((count * total, 3)),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.compositions import Compositions, parse_system
+from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError
 from materialabs.generation.balance import AnyFormula, FormulaRule, RelaxedBalance
 from materialabs.generation.formulas import (
@@ -145,6 +146,8 @@ def coverage_of_elements(
         ``AnyFormula()`` (the default) or ``RelaxedBalance()``.
     """
     chosen = tuple(sorted(set(elements)))
+    if not chosen or not 1 <= chosen[0] <= chosen[-1] < len(SYMBOLS):
+        raise InputError(f"Elements are given by atomic numbers from 1 to {len(SYMBOLS) - 1}.")
     if rule is not None and not isinstance(rule, (AnyFormula, RelaxedBalance)):
         raise InputError(
             f"{type(rule).__name__} cannot be counted without listing every formula: take "

@@ -72,6 +72,9 @@ class LargestPrice:
 
     dollars_per_kg: float
 
+    def __post_init__(self) -> None:
+        _check_from_zero(self.dollars_per_kg, "price")
+
     @property
     def reason(self) -> str:
         """Why a crystal is refused."""
@@ -216,6 +219,9 @@ class SmallestDistance:
 
     angstrom: float
 
+    def __post_init__(self) -> None:
+        _check_from_zero(self.angstrom, "distance")
+
     @property
     def reason(self) -> str:
         """Why a crystal is refused."""
@@ -357,6 +363,11 @@ def _checked_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
     if isinstance(symbols, str) or not symbols:
         raise InputError("Give the elements as a list of symbols, for example ['Pb', 'Cd'].")
     return tuple(SYMBOLS[z] for z in sorted({atomic_number(symbol) for symbol in symbols}))
+
+
+def _check_from_zero(value: float, what: str) -> None:
+    if not value >= 0:
+        raise InputError(f"A {what} is a number from zero; got {value!r}.")
 
 
 def _check_range(lowest: float, highest: float, what: str) -> None:

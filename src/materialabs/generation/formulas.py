@@ -223,8 +223,8 @@ def _moebius(number: int) -> int:
 
 def _checked_system(system: str, atoms: int, fewest_elements: int) -> tuple[int, ...]:
     elements = parse_system(system)
-    if not 1 <= atoms <= MOST_ATOMS:
-        raise InputError(f"The number of atoms is from 1 to {MOST_ATOMS}, not {atoms}.")
+    if not (isinstance(atoms, (int, np.integer)) and 1 <= atoms <= MOST_ATOMS):
+        raise InputError(f"The number of atoms is whole, from 1 to {MOST_ATOMS}, not {atoms}.")
     if fewest_elements < 1:
         raise InputError(f"A formula has at least one element, not {fewest_elements}.")
     return elements

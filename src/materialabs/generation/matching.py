@@ -92,8 +92,8 @@ class Matches:
     same
         bool [n].
     displacement, largest
-        Root mean square and largest displacement in angstrom of the first overlay found within
-        tolerance [n]; infinite where there is none.
+        Root mean square and largest displacement in angstrom of the overlay within tolerance
+        whose lattices need the least strain [n]; infinite where there is none.
     strain
         Frobenius norm of the strain between the lattices [n]; infinite where there is none.
     """

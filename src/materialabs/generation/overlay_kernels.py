@@ -9,14 +9,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from materialabs.crystals.fingerprint_kernels import inverse, volume
+from materialabs.generation.lattice_map_kernels import fill_metric, lattice_maps
 from materialabs.generation.pairing_kernels import blocks, gram, settle, square_length
 from materialabs.generation.primitive_kernels import hermite
 
 NO_MATCH = np.inf
 """Displacement and strain of a pair that does not match."""
-
-ROOM_FOR_THIRDS = 4096
-"""Third cell vectors looked at for one choice of the first two; flat cells have tens."""
 
 
 @njit(cache=True, nogil=True)
@@ -29,64 +27,6 @@ def repeated(small: NDArray[np.uint8], large: NDArray[np.uint8]) -> int:
         if small[i] != large[i * times] or small[i] != large[i * times + times - 1]:
             return 0
     return times
-
-
-@njit(cache=True, nogil=True)
-def lattice_vectors(
-    basis: NDArray[np.float64],
-    metric: NDArray[np.float64],
-    shortest: float,
-    longest: float,
-    farthest: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Combinations of the cell vectors with a squared length from shortest to longest.
-
-    Returns them [m, 3] and the largest multiple of each cell vector [3] that a vector of the
-    squared length ``farthest`` can hold.
-    """
-    inv = inverse(basis)
-    most, span = np.empty(3, np.int64), np.empty(3, np.int64)
-    for k in range(3):
-        height = np.sqrt(inv[0, k] ** 2 + inv[1, k] ** 2 + inv[2, k] ** 2)
-        most[k] = int(np.sqrt(farthest) * height)
-        span[k] = int(np.sqrt(longest) * height)
-    vectors = np.empty(((2 * span[0] + 1) * (2 * span[1] + 1) * (2 * span[2] + 1), 3), np.int64)
-    found = 0
-    for x in range(-span[0], span[0] + 1):
-        for y in range(-span[1], span[1] + 1):
-            for z in range(-span[2], span[2] + 1):
-                square = square_length(metric, x, y, z)
-                if shortest <= square <= longest:
-                    vectors[found, 0], vectors[found, 1], vectors[found, 2] = x, y, z
-                    found += 1
-    return vectors[:found], most
-
-
-@njit(cache=True, nogil=True)
-def dot(metric: NDArray[np.float64], u: NDArray[np.int64], v: NDArray[np.int64]) -> float:
-    """Scalar product of two combinations of cell vectors."""
-    total = 0.0
-    for i in range(3):
-        total += u[i] * (metric[i, 0] * v[0] + metric[i, 1] * v[1] + metric[i, 2] * v[2])
-    return total
-
-
-@njit(cache=True, nogil=True)
-def strain_between(inv: NDArray[np.float64], metric: NDArray[np.float64]) -> float:
-    """Frobenius norm of the Green-Lagrange strain from a cell to a metric.
-
-    ``inv`` is the inverse of the cell, ``metric`` the scalar products of the other cell's vectors.
-    """
-    total = 0.0
-    for i in range(3):
-        for j in range(3):
-            value = 0.0
-            for a in range(3):
-                for b in range(3):
-                    value += inv[i, a] * metric[a, b] * inv[j, b]
-            value = 0.5 * (value - (1.0 if i == j else 0.0))
-            total += value * value
-    return np.sqrt(total)
 
 
 @njit(cache=True, nogil=True)
@@ -106,49 +46,45 @@ def fill_cell(frac: NDArray[np.float64], rows: NDArray[np.int64], out: NDArray[n
 
 
 @njit(cache=True, nogil=True)
-def third_vectors(
-    rows: NDArray[np.int64],
-    times: int,
-    most: NDArray[np.int64],
-    small: NDArray[np.float64],
-    large: NDArray[np.float64],
-    slack: NDArray[np.float64],
-    out: NDArray[np.int64],
-) -> int:
-    """Complete two lattice vectors to a cell of ``times`` the volume and nearly the right shape.
+def farthest_sites(
+    frac: NDArray[np.float64], starts: NDArray[np.int64], metric: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The atom of each element that is farthest from the first atom of all."""
+    out = starts[:-1].copy()
+    for block in range(len(out)):
+        far = -1.0
+        for j in range(starts[block], starts[block + 1]):
+            a, b, c = frac[0, j] - frac[0, 0], frac[1, j] - frac[1, 0], frac[2, j] - frac[2, 0]
+            square = square_length(metric, a - np.rint(a), b - np.rint(b), c - np.rint(c))
+            if square > far:
+                far = square
+                out[block] = j
+    return out
 
-    The determinant is linear in the third vector, so that two of its components fix the last.
-    Fills ``out`` [room, 3] and returns how many there are, at most ``room``.
-    """
-    cross = np.empty(3, np.int64)
-    for k in range(3):
-        a, b = (k + 1) % 3, (k + 2) % 3
-        cross[k] = rows[0, a] * rows[1, b] - rows[0, b] * rows[1, a]
-    solved = 0
-    for k in range(1, 3):
-        if abs(cross[k]) > abs(cross[solved]):
-            solved = k
-    if cross[solved] == 0:
-        return 0
-    u, v = (solved + 1) % 3, (solved + 2) % 3
-    vector = np.empty(3, np.int64)
-    found = 0
-    for sign in (-1, 1):
-        for x in range(-most[u], most[u] + 1):
-            for y in range(-most[v], most[v] + 1):
-                z, rest = divmod(sign * times - x * cross[u] - y * cross[v], cross[solved])
-                if rest != 0 or abs(z) > most[solved]:
-                    continue
-                vector[u], vector[v], vector[solved] = x, y, z
-                if (
-                    abs(dot(small, rows[0], vector) - large[0, 2]) <= slack[0, 2]
-                    and abs(dot(small, rows[1], vector) - large[1, 2]) <= slack[1, 2]
-                    and abs(dot(small, vector, vector) - large[2, 2]) <= slack[2, 2]
-                    and found < len(out)
-                ):
-                    out[found] = vector
-                    found += 1
-    return found
+
+@njit(cache=True, nogil=True)
+def probes_fit(
+    sites: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    probes: NDArray[np.int64],
+    metric: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    catch: float,
+) -> bool:
+    """Whether chosen targets, one of each element, have a site of it near after a shift."""
+    for block in range(len(probes)):
+        j = probes[block]
+        x, y, z = targets[0, j] - shift[0], targets[1, j] - shift[1], targets[2, j] - shift[2]
+        found = False
+        for i in range(starts[block], starts[block + 1]):
+            a, b, c = sites[0, i] - x, sites[1, i] - y, sites[2, i] - z
+            if square_length(metric, a - np.rint(a), b - np.rint(b), c - np.rint(c)) < catch:
+                found = True
+                break
+        if not found:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -158,12 +94,14 @@ def lay(
     small_frac: NDArray[np.float64],
     large_frac: NDArray[np.float64],
     starts: NDArray[np.int64],
+    probes: NDArray[np.int64],
     limits: NDArray[np.float64],
 ) -> tuple[float, float]:
     """Try every origin for one way of laying the lattices over each other; stop at a fit.
 
     The first atom of the scarcest element is laid on each atom of that element that is not a
-    copy of another. Returns the root mean square and the largest displacement, angstrom.
+    copy of another; ``probes`` are looked at before all others. Returns the root mean square and
+    the largest displacement, angstrom.
     """
     count = large_frac.shape[1]
     times = count // small_frac.shape[1]
@@ -173,6 +111,8 @@ def lay(
     for origin in range(0, starts[1], times):
         for k in range(3):
             shift[k] = large_frac[k, 0] - sites[k, origin]
+        if not probes_fit(sites, large_frac, starts, probes, metric, shift, limits[3]):
+            continue
         mean, largest = settle(
             sites, large_frac, starts, metric, shift, limits[3], partners, steps, scratch
         )
@@ -190,50 +130,34 @@ def overlay(
     numbers: NDArray[np.uint8],
     limits: NDArray[np.float64],
 ) -> tuple[float, float, float]:
-    """Lay a crystal over another of the same volume per atom; stop at the first fit.
+    """Lay a crystal over another of the same volume per atom; stop at the least strained fit.
 
     ``numbers`` are the larger cell's, ``limits`` as :func:`compare` takes them. Returns the root
     mean square and the largest displacement in angstrom and the strain, or ``NO_MATCH`` thrice.
     """
     times = large_frac.shape[1] // small_frac.shape[1]
+    maps, strains = lattice_maps(small_lattice, large_lattice, times, limits[2])
+    if len(maps) == 0:
+        return NO_MATCH, NO_MATCH, NO_MATCH
     starts = blocks(numbers)
     small, large = gram(small_lattice), gram(large_lattice)
-    inv = inverse(large_lattice)
-    slack = np.empty((3, 3))
-    for i in range(3):
-        for j in range(3):
-            slack[i, j] = 2.0 * limits[2] * np.sqrt(large[i, i] * large[j, j])
-    vectors, most = lattice_vectors(
-        small_lattice, small, large[0, 0] - slack[0, 0], large[1, 1] + slack[1, 1],
-        large[2, 2] + slack[2, 2],
-    )  # fmt: skip
-    thirds = np.empty((ROOM_FOR_THIRDS, 3), np.int64)
-    rows, metric = np.empty((3, 3), np.int64), np.empty((3, 3))
-    for i in range(len(vectors)):
-        rows[0] = vectors[i]
-        if abs(dot(small, rows[0], rows[0]) - large[0, 0]) > slack[0, 0]:
+    probes = farthest_sites(large_frac, starts, large)
+    metric = np.empty((3, 3))
+    best = np.argmin(strains)
+    order = np.full(1, best)
+    for turn in range(len(maps) + 1):
+        if turn == 1:
+            order = np.argsort(strains)
+        k = order[max(turn - 1, 0)]
+        if turn > 0 and k == best:
             continue
-        for j in range(len(vectors)):
-            rows[1] = vectors[j]
-            if (
-                abs(dot(small, rows[1], rows[1]) - large[1, 1]) > slack[1, 1]
-                or abs(dot(small, rows[0], rows[1]) - large[0, 1]) > slack[0, 1]
-            ):
-                continue
-            for k in range(third_vectors(rows, times, most, small, large, slack, thirds)):
-                rows[2] = thirds[k]
-                for a in range(3):
-                    for b in range(3):
-                        metric[a, b] = dot(small, rows[a], rows[b])
-                strain = strain_between(inv, metric)
-                if strain > limits[2]:
-                    continue
-                for a in range(3):
-                    for b in range(3):
-                        metric[a, b] = 0.5 * (metric[a, b] + large[a, b])
-                mean, largest = lay(rows, metric, small_frac, large_frac, starts, limits)
-                if mean < NO_MATCH:
-                    return mean, largest, strain
+        fill_metric(small, maps[k], metric)
+        for a in range(3):
+            for b in range(3):
+                metric[a, b] = 0.5 * (metric[a, b] + large[a, b])
+        mean, largest = lay(maps[k], metric, small_frac, large_frac, starts, probes, limits)
+        if mean < NO_MATCH:
+            return mean, largest, strains[k]
     return NO_MATCH, NO_MATCH, NO_MATCH
 
 

@@ -29,7 +29,8 @@ ROUNDING: Final = 1e-9
 """Angstrom; radii closer than this are equal."""
 
 MinimumDistances = float | str | Mapping[str, float] | None
-"""One distance for all pairs, ``"Li-O=1.6, O-O=2.2"``, the same as a mapping, or the default."""
+"""One distance for all pairs (``1.5``, ``"1.5"``), ``"Li-O=1.6, O-O=2.2"``, the same as a mapping,
+or the default."""
 
 _PAIR = re.compile(r"\s*([A-Za-z]+)\s*-\s*([A-Za-z]+)\s*$")
 
@@ -98,7 +99,7 @@ def distance_rule(given: MinimumDistances | DistanceRule) -> DistanceRule:
     if given is None:
         return DistanceRule(None, {})
     if isinstance(given, str):
-        given = _read_pairs(given)
+        given = _read_distances(given)
     if not isinstance(given, Mapping):
         return DistanceRule(_distance("all pairs", given), {})
     pairs: dict[tuple[int, int], float] = {}
@@ -106,6 +107,14 @@ def distance_rule(given: MinimumDistances | DistanceRule) -> DistanceRule:
         first, second = _elements(pair)
         pairs[first, second] = pairs[second, first] = _distance(pair, value)
     return DistanceRule(None, pairs)
+
+
+def _read_distances(text: str) -> float | dict[str, float]:
+    """One number for all pairs, or pairs with theirs."""
+    try:
+        return float(text)
+    except ValueError:
+        return _read_pairs(text)
 
 
 def _read_pairs(text: str) -> dict[str, float]:
@@ -119,7 +128,7 @@ def _read_pairs(text: str) -> dict[str, float]:
         if not equals:
             raise InputError(
                 f"The smallest distances {text!r} cannot be read at {part.strip()!r}: write "
-                "pairs such as 'Li-O=1.6, O-O=2.2'."
+                "one number of angstrom, or pairs such as 'Li-O=1.6, O-O=2.2'."
             )
     return pairs
 

@@ -78,30 +78,32 @@ def pair_sites(
     g01, g02, g12 = 2.0 * metric[0, 1], 2.0 * metric[0, 2], 2.0 * metric[1, 2]
     for block in range(len(starts) - 1):
         begin, end = starts[block], starts[block + 1]
+        first, second, third = sites[0, begin:end], sites[1, begin:end], sites[2, begin:end]
+        square = squares[begin:end]
         for j in range(begin, end):
-            x, y, z = (
-                targets[0, j] - shift[0], targets[1, j] - shift[1], targets[2, j] - shift[2]
-            )  # fmt: skip
-            for i in range(begin, end):
-                a = sites[0, i] - x
-                b = sites[1, i] - y
-                c = sites[2, i] - z
+            x = targets[0, j] - shift[0]
+            y = targets[1, j] - shift[1]
+            z = targets[2, j] - shift[2]
+            for i in range(len(square)):
+                a = first[i] - x
+                b = second[i] - y
+                c = third[i] - z
                 a -= np.rint(a)
                 b -= np.rint(b)
                 c -= np.rint(c)
-                squares[i] = (
+                square[i] = (
                     a * (g00 * a + g01 * b + g02 * c) + b * (g11 * b + g12 * c) + g22 * c * c
                 )
             nearest = catch
             partner = -1
-            for i in range(begin, end):
-                if squares[i] < nearest:
-                    nearest = squares[i]
+            for i in range(len(square)):
+                if square[i] < nearest:
+                    nearest = square[i]
                     partner = i
             if partner < 0:
                 return MISSED
-            partners[j] = partner
-            a, b, c = sites[0, partner] - x, sites[1, partner] - y, sites[2, partner] - z
+            partners[j] = begin + partner
+            a, b, c = first[partner] - x, second[partner] - y, third[partner] - z
             steps[0, j] = a - np.rint(a)
             steps[1, j] = b - np.rint(b)
             steps[2, j] = c - np.rint(c)

@@ -15,6 +15,7 @@ from materialabs.errors import InputError
 from materialabs.generation.amorphous import kept
 from materialabs.generation.candidates import Candidates
 from materialabs.generation.packing import MinimumDistances, check_density, distance_table
+from materialabs.generation.seeds import checked_count, checked_seed
 from materialabs.generation.site_choices import cell_contents
 
 VACUUM: Final = 15.0
@@ -81,9 +82,9 @@ def random_slabs(
     diameter = (estimate / sum(counts)) ** (1.0 / 3.0)
     area = estimate / (thickness + diameter)
     check_density(counts, nearest, high * area * outer, f"A slab of {cells} {formula}")
-    if count < 1:
+    if checked_count(count) == 0:
         return Candidates(Crystals.empty())
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(checked_seed(seed))
     factors = rng.uniform(low, high, count)
     total = sum(counts)
     height = thickness + vacuum

@@ -116,7 +116,7 @@ def entries_for(
 
 
 def _looks_like_file(text: str) -> bool:
-    return "/" in text or text.lower().endswith(SUFFIXES)
+    return "/" in text or "." in text
 
 
 def _file_for(folder: Path, system: str) -> Path:
@@ -224,8 +224,12 @@ def _json_lines(file: Path, text: str) -> list[Any]:
 
 
 def _csv_rows(file: Path, text: str) -> list[Mapping[str, Any]]:
-    reader = csv.DictReader(io.StringIO(text))
-    names = reader.fieldnames or []
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    try:
+        names = [name.strip() for name in reader.fieldnames or []]
+    except csv.Error as error:
+        raise FileError(f"{file} is not a CSV file: {error}.") from error
+    reader.fieldnames = names
     if not any(name in names for name in FORMULA_COLUMNS):
         raise FileError(f"{file} has no column named {' or '.join(FORMULA_COLUMNS)}.")
     if not any(name in names for name in (*PER_ATOM_COLUMNS, CELL_COLUMN)):
@@ -286,10 +290,20 @@ def _computed_energy(
     adjustments = document.get("energy_adjustments") or []
     correction = document.get("correction")
     if correction is None:
-        correction = 0.0
+        correction = sum(_adjustment(item) for item in adjustments)
     corrected = any(str(item.get("name", "")).startswith("MP2020") for item in adjustments)
     total = float(document["energy"]) + float(correction)
     return total / atoms, "total", MP2020 if corrected else None
+
+
+def _adjustment(document: Mapping[str, Any]) -> float:
+    """Energy in eV that an adjustment of a computed entry adds to its cell."""
+    if document.get("value") is not None:
+        return float(document["value"])
+    per_atom, count = document.get("adj_per_atom"), document.get("n_atoms")
+    if per_atom is None or count is None:
+        raise InputError("it has an energy adjustment without a value.")
+    return float(per_atom) * float(count)
 
 
 def _plain_energy(
@@ -298,6 +312,8 @@ def _plain_energy(
     for name in PER_ATOM_COLUMNS:
         if document.get(name) not in (None, ""):
             return float(document[name]), None, None
+    if document.get(CELL_COLUMN) in (None, ""):
+        raise InputError("it has no energy.")
     return float(document[CELL_COLUMN]) / atoms, None, None
 
 
@@ -310,8 +326,8 @@ def _table(file: Path, rows: Sequence[Row], level: Level | None, kind: str | Non
     stated_level = level or (levels.pop() if levels else None)
     if stated_kind is None or stated_level is None:
         raise InputError(
-            f"{file} does not say what its energies are: give their kind ('total' or 'formation') "
-            "and their level of theory, for example Level('PBE').",
+            f"{file} does not say what its energies are: give their kind (total or formation) and "
+            "their level of theory (such as PBE).",
             code="hull.level_unknown",
         )
     if kind is not None and kind != stated_kind:

@@ -7,12 +7,11 @@ PLoS ONE 13, e0199239, 2018).
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from materialabs.errors import InputError, ResourceError
+from materialabs.crystals.files.writing import replacing
+from materialabs.errors import InputError
 from materialabs.hull.drawing import BLACK, FONT, GREY, HEIGHT, LABEL_SIZE, WIDTH, Rows
 from materialabs.hull.intake import Phases
 from materialabs.hull.line_picture import draw_line
@@ -103,13 +102,6 @@ def write_html(figure: go.Figure, path: str | Path) -> Path:
     """Write a figure as one file with everything in it, complete or not at all."""
     target = Path(path)
     text = figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False})
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except OSError as error:
-        raise ResourceError(f"{target} cannot be written: {error.strerror or error}.") from error
+    with replacing(target) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
     return target

@@ -96,8 +96,9 @@ def _start(key: ContributorKey) -> subprocess.Popen[bytes]:
         [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdin is not None
-    process.stdin.write(key.private.private_bytes_raw())
-    process.stdin.flush()
+    with contextlib.suppress(OSError):  # it ended at once: what is asked of it is signed here
+        process.stdin.write(key.private.private_bytes_raw())
+        process.stdin.flush()
     return process
 
 

@@ -199,6 +199,8 @@ structures = Table(
     *(Column(name, Double) for name in WIDE_PROPERTIES),
     *(Column(f"{name}_model", Double) for name in WIDE_PROPERTIES),
     Index("structures_by_gap", "crystal_system", "band_gap"),
+    Index("structures_by_band_gap", "band_gap"),
+    Index("structures_by_size", "nelements", "band_gap"),
     Index("structures_by_system", "system_id"),
     Index("structures_by_formula", "formula"),
     Index("structures_by_anonymous", "formula_anonymous"),

@@ -44,7 +44,9 @@ def _comment_id(comment: str, source: Source) -> str:
     text = comment.strip()
     if text.startswith("id="):
         return text[3:]
-    return source.path.absolute().parent.name if source.name in ("POSCAR", "CONTCAR") else source.stem
+    return (
+        source.path.absolute().parent.name if source.name in ("POSCAR", "CONTCAR") else source.stem
+    )
 
 
 def _parse(lines: list[str], most: int) -> Entry:
