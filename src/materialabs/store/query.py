@@ -27,7 +27,7 @@ from materialabs.errors import InputError
 from materialabs.store import schema
 from materialabs.store.database import reading
 from materialabs.store.filters.fields import Kind, find_field
-from materialabs.store.filters.sql import Translator
+from materialabs.store.filters.sql import Translator, element_condition
 from materialabs.store.filters.syntax import FilterError, parse
 from materialabs.store.filters.values import LARGEST_INTEGER
 from materialabs.store.records import METHOD_KINDS
@@ -93,13 +93,17 @@ class Results:
     ) -> None:
         self._engine = engine
         translator = Translator(_NarrowKinds(engine), bare=bare, predicted=predicted)
-        self.condition = translator.condition(parse(text)) if text.strip() else true()
+        expression = parse(text) if text.strip() else None
+        self.condition = true() if expression is None else translator.condition(expression)
+        self._systems = true() if expression is None else element_condition(expression)
         self.keys = _sort_keys(sort, translator)
         self.warnings = translator.warnings
 
     def count(self) -> int:
         """How many structures there are."""
         query = select(func.count()).select_from(schema.structures).where(self.condition)
+        if self._systems is not None:
+            query = select(func.coalesce(func.sum(schema.systems.c.count), 0)).where(self._systems)
         with reading(self._engine) as connection:
             return int(connection.execute(query).scalar_one())
 

@@ -76,9 +76,12 @@ class Translator:
 
     def condition(self, expression: Expression) -> Condition:
         """The condition that a filter's tree stands for."""
+        wanted = element_condition(expression)
+        if wanted is not None and _asks_for_elements(expression):
+            return schema.structures.c.system_id.in_(select(schema.systems.c.id).where(wanted))
         match expression:
             case And(parts):
-                return and_(*(self.condition(part) for part in parts))
+                return and_(*(self.condition(part) for part in _elements_together(parts)))
             case Or(parts):
                 return or_(*(self.condition(part) for part in parts))
             case Not(part):
@@ -168,8 +171,6 @@ class Translator:
         if signs != {"="}:
             raise UnsupportedError("Comparisons of the items of a list are not supported.")
         values = [typed(found, item[0][1]) for item in wanted.rows]
-        if found.name == "elements":
-            return _elements(wanted.quantifier, [str(value) for value in values])
         return _short_list(found, wanted.quantifier, values)
 
 
@@ -229,27 +230,69 @@ def _narrow_value(found: Field) -> ColumnElement[Any]:
     )
 
 
+def element_condition(expression: Expression) -> Condition | None:
+    """A filter on elements alone as a condition on the small table of distinct sets of elements.
+
+    ``None`` where the filter asks for anything else.
+    """
+    systems = schema.systems.c
+    match expression:
+        case And(parts) | Or(parts):
+            found = [element_condition(part) for part in parts]
+            known = [one for one in found if one is not None]
+            if len(known) < len(found):
+                return None
+            return and_(*known) if isinstance(expression, And) else or_(*known)
+        case Not(part):
+            inner = element_condition(part)
+            return None if inner is None else not_(inner)
+        case Has(("elements",), quantifier, rows):
+            values = [row[0][1] for row in rows]
+            if {row[0][0] for row in rows} != {"="} or not all(isinstance(v, str) for v in values):
+                return None
+            return _elements(quantifier, [str(value) for value in values])
+        case Length("elements", sign, count):
+            return _condition(COMPARISONS[sign](systems.nelements, count))
+        case Compare("nelements", sign, value) if isinstance(value, int) and value is not True:
+            return _condition(COMPARISONS[sign](systems.nelements, value))
+    return None
+
+
+def _asks_for_elements(expression: Expression) -> bool:
+    """Whether a filter names elements, not only how many there are."""
+    match expression:
+        case And(parts) | Or(parts):
+            return any(_asks_for_elements(part) for part in parts)
+        case Not(part):
+            return _asks_for_elements(part)
+        case Has(("elements",), _, _):
+            return True
+    return False
+
+
+def _elements_together(parts: tuple[Expression, ...]) -> list[Expression]:
+    """The parts of a conjunction, those on elements joined so that their table is read once."""
+    alone = [part for part in parts if element_condition(part) is None]
+    together = tuple(part for part in parts if element_condition(part) is not None)
+    if len(together) < 2 or not alone:
+        return list(parts)
+    return [*alone, And(together)]
+
+
 def _elements(quantifier: str, symbols: list[str]) -> Condition:
-    """Sets of elements by bit mask, through the small table of distinct sets."""
+    """Sets of elements by bit mask."""
     systems = schema.systems.c
     known = [_NUMBERS[symbol] for symbol in symbols if symbol in _NUMBERS]
     if quantifier == "ALL" and len(known) < len(symbols):
         return false()
     low, high = _mask(known)
     if quantifier == "ALL":
-        wanted = and_(
+        return and_(
             systems.elements_low.op("&")(low) == low, systems.elements_high.op("&")(high) == high
         )
-    elif quantifier == "ANY":
-        wanted = or_(
-            systems.elements_low.op("&")(low) != 0, systems.elements_high.op("&")(high) != 0
-        )
-    else:
-        wanted = and_(
-            systems.elements_low.op("&")(~low) == 0, systems.elements_high.op("&")(~high) == 0
-        )
-    chosen = select(schema.systems.c.id).where(wanted)
-    return schema.structures.c.system_id.in_(chosen)
+    if quantifier == "ANY":
+        return or_(systems.elements_low.op("&")(low) != 0, systems.elements_high.op("&")(high) != 0)
+    return and_(systems.elements_low.op("&")(~low) == 0, systems.elements_high.op("&")(~high) == 0)
 
 
 def _mask(numbers: list[int]) -> tuple[int, int]:
