@@ -57,6 +57,7 @@ def main() -> None:
     compositions, volumes, hashes = read()
     training = hashes % 100 < TRAINING_SHARE
     document = fitted(compositions[training], volumes[training], hashes[training])
+    document["pure"] = pure_volumes()
     TARGET.write_text(json.dumps(document, indent=0) + "\n")
     relative = estimated_volumes(compositions[~training]) / volumes[~training]
     document["validation"] = {
@@ -67,6 +68,25 @@ def main() -> None:
     }
     TARGET.write_text(json.dumps(document, indent=0) + "\n")
     print({name: value for name, value in document.items() if name != "elements"})
+
+
+DISPERSION_BOUND = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn"})
+"""Solids that PBE, the reference structures' level, makes far too large."""
+
+
+def pure_volumes() -> dict[str, float]:
+    """Volume of an atom in the element itself, from its reference structure; molecules left out."""
+    from materialabs.crystals.references import reference_crystals
+
+    crystals = reference_crystals()
+    per_atom = crystals.volumes / crystals.counts
+    return {
+        name: round(float(volume), 3)
+        for name, volume, phase in zip(
+            crystals.ids(), per_atom, crystals.columns["phase"], strict=True
+        )
+        if "molecule" not in phase and name not in DISPERSION_BOUND
+    }
 
 
 def fitted(compositions: Compositions, volumes: Array, hashes: NDArray[np.int64]) -> dict[str, Any]:

@@ -90,3 +90,10 @@ def test_most_crystals_kept_from_the_fit_are_within_a_quarter(data_folder: Path)
     volumes = cells[:, :3].prod(axis=1) * np.sqrt(root)
     within = np.abs(estimated_volumes(compositions) / volumes - 1) < 0.25
     assert within[unseen].mean() > 0.93
+
+
+def test_an_element_takes_the_volume_of_its_reference_structure() -> None:
+    for symbol, lattice_constant, atoms in (("Si", 5.431, 8), ("K", 5.328, 2), ("Ge", 5.658, 8)):
+        measured = lattice_constant**3 / atoms
+        estimate = estimated_volumes(Compositions.parse([symbol]))[0]
+        assert abs(estimate / measured - 1) < 0.08, symbol  # PBE cells are a few percent larger

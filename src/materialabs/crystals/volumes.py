@@ -28,7 +28,9 @@ def estimated_volumes(compositions: Compositions) -> NDArray[np.float64]:
     electronegative the compound is on average than the element itself (a cation shrinks, an
     anion among cations too). The numbers are fitted to Materials Project crystals (CC BY 4.0;
     ``atomic_volumes.json`` states source and validation): on formulas kept from the fit, 95 % of
-    the estimates are within 25 % of the PBE volume and half within 5 %.
+    the estimates are within 25 % of the PBE volume and half within 5 %. A pure element takes the
+    volume of its reference structure (:mod:`materialabs.crystals.references`), since the same
+    atoms are larger among themselves than in compounds.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def estimated_volumes(compositions: Compositions) -> NDArray[np.float64]:
     InputError
         Naming an element beyond curium, for which nothing is known.
     """
-    typical, response, electronegativity = _tables()
+    typical, response, electronegativity, pure = _tables()
     elements = compositions.elements
     unknown = np.isnan(typical[elements])
     if unknown.any():
@@ -64,12 +66,14 @@ def estimated_volumes(compositions: Compositions) -> NDArray[np.float64]:
     change = response[elements] * (mean[owner] - electronegativity[elements])
     base = typical[elements]
     atomic = np.clip(base + change, SMALLEST_SHARE * base, LARGEST_SHARE * base)
+    alone = (np.diff(compositions.offsets) == 1)[owner] & np.isfinite(pure[elements])
+    atomic = np.where(alone, pure[elements], atomic)
     return np.asarray(np.bincount(owner, amounts * atomic, minlength=len(compositions)))
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Typical volume, change per unit of electronegativity, electronegativity; each [119]."""
+def _tables() -> tuple[NDArray[np.float64], ...]:
+    """Typical volume, change per unit of electronegativity, electronegativity, pure; each [119]."""
     text = resources.files("materialabs.crystals").joinpath("atomic_volumes.json").read_text()
     document: dict[str, Any] = json.loads(text)
     typical, response = np.full(len(SYMBOLS), np.nan), np.full(len(SYMBOLS), np.nan)
@@ -78,4 +82,7 @@ def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.floa
         response[atomic_number(symbol)] = row["per_electronegativity"]
     default = float(document["electronegativity_default"])
     known = np.isfinite(ELECTRONEGATIVITY)
-    return typical, response, np.where(known, ELECTRONEGATIVITY, default)
+    pure = np.full(len(SYMBOLS), np.nan)
+    for symbol, volume in document["pure"].items():
+        pure[atomic_number(symbol)] = volume
+    return typical, response, np.where(known, ELECTRONEGATIVITY, default), pure

@@ -117,7 +117,7 @@ class Fetcher:
     largest: int = LARGEST_ANSWER
     seed: int | None = None
     sleep: Callable[[float], None] = time.sleep
-    agent: str = "materialabs (+https://pypi.org/project/materialabs)"
+    agent: str = "materialabs"
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)

@@ -119,6 +119,8 @@ def is_table(path: str | Path) -> bool:
 def holds_crystals(path: str | Path) -> bool:
     """Whether a table has a column of crystals rather than of formulas only."""
     place, sheet = _split_sheet(path)
+    if not place.is_file():
+        raise FileError(f"There is no file {place}.")
     if _kind(place) in ("json", "jsonl", "ndjson"):
         return _has_crystals(place)
     return bool({header.lower() for header in _headers(place, sheet)} & {"cif", "structure"})
