@@ -138,7 +138,7 @@ def _show_meanings(path: str, formula: str | None, column: list[str] | None) -> 
             "property": one.name,
             "unit": one.unit,
             "why not": one.reason,
-        }  # fmt: skip
+        }
         for one in _meanings(path, formula, column)
     ]
     print_rows(rows, title=path)
