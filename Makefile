@@ -49,7 +49,7 @@ $(VENV)/docs.stamp: $(VENV)/dev.stamp
 	@echo "Installing the OPTIMADE validator into .validator-venv ..."
 	@$(PYTHON) -m venv .validator-venv
 	@.validator-venv/bin/python -m pip --disable-pip-version-check --quiet install \
-	  --constraint constraints-validator.txt 'optimade[server,http_client]'
+	  --constraint constraints-validator.txt 'optimade[server,http-client]'
 	@touch $@
 
 validator: .validator-venv/stamp
