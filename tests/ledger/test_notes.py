@@ -99,3 +99,10 @@ def test_a_key_with_a_wrong_hash_is_refused() -> None:
 def test_a_damaged_checkpoint_is_refused(text: str) -> None:
     with pytest.raises(IntegrityError):
         Checkpoint.parse(text)
+
+
+def test_a_text_that_is_not_unicode_is_refused_as_forged() -> None:
+    note = checkpoint().note([signer()])
+    damaged = Note(note.text.replace("=", "\udcd3"), note.signatures)
+    with pytest.raises(IntegrityError, match="forged"):
+        damaged.verify(signer().verifier)

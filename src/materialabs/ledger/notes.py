@@ -108,7 +108,7 @@ class Verifier:
                     return False
                 time = int.from_bytes(signature[:8], "big")
                 key.verify(signature[8:], _cosigned(text, time))
-        except InvalidSignature:
+        except (InvalidSignature, UnicodeEncodeError):  # a damaged text may not even be one
             return False
         return True
 
