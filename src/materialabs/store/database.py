@@ -17,8 +17,12 @@ from materialabs.store.schema import DATABASE_VERSION, metadata, store_info
 BUSY_SECONDS: Final = 120
 """How long a writer waits for another before it gives up."""
 
-CACHE_KILOBYTES: Final = 65_536
+CACHE_KILOBYTES: Final = 524_288
 """SQLite's page cache of a connection."""
+
+WAL_PAGES: Final = 25_000
+"""Pages in the write-ahead log before it is folded into the file (100 MB): indexes on hashes touch
+pages at random, and folding them seldom writes each once instead of many times."""
 
 MAPPED_BYTES: Final = 1 << 30
 """Of a SQLite file that are read through the page cache of the system."""
@@ -111,6 +115,7 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
         "synchronous=FULL",
         f"busy_timeout={BUSY_SECONDS * 1000}",
         f"cache_size=-{CACHE_KILOBYTES}",
+        f"wal_autocheckpoint={WAL_PAGES}",
         f"mmap_size={MAPPED_BYTES}",
         "temp_store=MEMORY",
         "trusted_schema=OFF",

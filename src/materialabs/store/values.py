@@ -137,20 +137,22 @@ def refresh_preferred(connection: Connection, crystal_ids: set[int]) -> None:
     """Recompute the preferred values of these crystals from the narrow table."""
     if not crystal_ids:
         return
-    values, names, records = schema.property_values, schema.property_names, schema.records
+    values, records = schema.property_values, schema.records
+    names = _wide_name_ids(connection)
     found: dict[int, dict[str, list[tuple[int, int, int, float]]]] = {}
     for chunk in chunks(sorted(crystal_ids)):
+        # Names are told apart here and not in SQL: without statistics SQLite would walk all values
+        # of a name, and every transaction would cost as much as the store is large.
         rows = connection.execute(
-            select(values.c.crystal_id, names.c.name, values.c.method, values.c.record_id,
+            select(values.c.crystal_id, values.c.name_id, values.c.method, values.c.record_id,
                    values.c.id, values.c.number)
-            .join(names, names.c.id == values.c.name_id)
             .join(records, records.c.id == values.c.record_id)
-            .where(values.c.crystal_id.in_(chunk), names.c.name.in_(schema.WIDE_PROPERTIES),
-                   values.c.number.is_not(None), records.c.superseded.is_(False))
+            .where(values.c.crystal_id.in_(chunk), records.c.superseded.is_(False))
         )  # fmt: skip
         for row in rows:
-            listed = found.setdefault(row.crystal_id, {}).setdefault(row.name, [])
-            listed.append((row.method, row.record_id, row.id, row.number))
+            if row.name_id in names and row.number is not None:
+                listed = found.setdefault(row.crystal_id, {}).setdefault(names[row.name_id], [])
+                listed.append((row.method, row.record_id, row.id, row.number))
     parameters = [
         {"crystal": crystal, **wide_values(found.get(crystal, {}))}
         for crystal in sorted(crystal_ids)
@@ -162,6 +164,15 @@ def refresh_preferred(connection: Connection, crystal_ids: set[int]) -> None:
         .values(**wide),
         parameters,
     )
+
+
+def _wide_name_ids(connection: Connection) -> dict[int, str]:
+    """The properties of the wide row by their ids."""
+    table = schema.property_names
+    rows = connection.execute(
+        select(table.c.id, table.c.name).where(table.c.name.in_(schema.WIDE_PROPERTIES))
+    )
+    return {int(row.id): str(row.name) for row in rows}
 
 
 def _wide_names() -> list[str]:

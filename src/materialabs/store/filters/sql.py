@@ -201,7 +201,10 @@ def _position_on_postgresql(element: _Position, compiler: SQLCompiler, **options
 
 
 def _narrow_value(found: Field) -> ColumnElement[Any]:
-    """The newest value of the narrow table that a name selects, for each crystal."""
+    """The newest value of the narrow table that a name selects, for each crystal.
+
+    ``+ 0`` keeps the databases from walking all values of a name for each crystal: a crystal has few.
+    """
     values, names = schema.property_values.c, schema.property_names.c
     records, levels = schema.records.c, schema.levels.c
     wanted = [
@@ -209,9 +212,9 @@ def _narrow_value(found: Field) -> ColumnElement[Any]:
         names.name == found.name.removeprefix(PREFIX),
         records.superseded.is_(False),
     ]
-    source = schema.property_values.join(schema.property_names, names.id == values.name_id).join(
-        schema.records, records.id == values.record_id
-    )
+    source = schema.property_values.join(
+        schema.property_names, names.id == values.name_id + 0
+    ).join(schema.records, records.id == values.record_id)
     if found.method is not None:
         wanted.append(values.method == found.method)
     if found.functional:
