@@ -203,7 +203,7 @@ def _position_on_postgresql(element: _Position, compiler: SQLCompiler, **options
 def _narrow_value(found: Field) -> ColumnElement[Any]:
     """The newest value of the narrow table that a name selects, for each crystal.
 
-    ``+ 0`` keeps the databases from walking all values of a name for each crystal: a crystal has few.
+    ``+ 0`` keeps the databases from walking all values of a name for each crystal, which has few.
     """
     values, names = schema.property_values.c, schema.property_names.c
     records, levels = schema.records.c, schema.levels.c
