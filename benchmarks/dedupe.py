@@ -37,12 +37,12 @@ from benchmarks.harness import Headline, data_folder, measure, pin_threads, repo
 
 pin_threads()
 
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.disturbed_copies import RATTLE, STRAIN, Disturbance, copies  # noqa: E402
-from materialabs.crystals.batch import Crystals  # noqa: E402
-from materialabs.elements import atomic_number  # noqa: E402
+from benchmarks.disturbed_copies import RATTLE, STRAIN, Disturbance, copies
+from materialabs.crystals.batch import Crystals
+from materialabs.elements import atomic_number
 
 PAIRS_A_FORMULA = 2000
 PEER_PAIRS = 2000

@@ -16,15 +16,15 @@ from benchmarks.harness import Headline, Timing, data_folder, measure, pin_threa
 
 pin_threads()
 
-import argparse  # noqa: E402 - threads are pinned before numpy is imported
-from collections.abc import Callable  # noqa: E402
-from typing import Any  # noqa: E402
+import argparse
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from materialabs.crystals.batch import Crystals  # noqa: E402
-from materialabs.crystals.files import read  # noqa: E402
-from materialabs.crystals.neighbours import neighbours, stream_neighbours  # noqa: E402
+from materialabs.crystals.batch import Crystals
+from materialabs.crystals.files import read
+from materialabs.crystals.neighbours import neighbours, stream_neighbours
 
 CUTOFF = 5.0
 """Angstrom."""

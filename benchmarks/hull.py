@@ -21,13 +21,13 @@ from benchmarks.harness import Headline, data_folder, measure, pin_threads, repo
 
 pin_threads()
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from materialabs.crystals.compositions import Compositions  # noqa: E402
-from materialabs.elements import SYMBOLS  # noqa: E402
-from materialabs.hull.hull import Hull  # noqa: E402
-from materialabs.hull.patches import judge  # noqa: E402
-from materialabs.levels import MP2018, Energies, Level  # noqa: E402
+from materialabs.crystals.compositions import Compositions
+from materialabs.elements import SYMBOLS
+from materialabs.hull.hull import Hull
+from materialabs.hull.patches import judge
+from materialabs.levels import MP2018, Energies, Level
 
 SEED = 20240501
 LEVEL = Level("PBE")

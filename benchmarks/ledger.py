@@ -16,23 +16,23 @@ from benchmarks.harness import Headline, measure, pin_threads, report
 
 pin_threads()
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import random  # noqa: E402
-import sqlite3  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import argparse
+import json
+import os
+import random
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
 
-from materialabs.ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion  # noqa: E402
-from materialabs.store.database import reading  # noqa: E402
-from materialabs.store.log import DatabaseHashes, read_leaves, read_state  # noqa: E402
-from materialabs.store.records import Method, Property, Record  # noqa: E402
-from materialabs.store.store import Store  # noqa: E402
-from materialabs.store.stream import add_stream, signing_processes  # noqa: E402
-from materialabs.store.verify import verify  # noqa: E402
+from materialabs.ledger.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from materialabs.store.database import reading
+from materialabs.store.log import DatabaseHashes, read_leaves, read_state
+from materialabs.store.records import Method, Property, Record
+from materialabs.store.store import Store
+from materialabs.store.stream import add_stream, signing_processes
+from materialabs.store.verify import verify
 
 ENTRIES = 300_000
 QUICK_ENTRIES = 4_000

@@ -32,7 +32,7 @@ from benchmarks.harness import Headline, data_folder, pin_threads, report
 
 pin_threads()
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 SEED = 20
 TARGETS = 500

@@ -29,7 +29,7 @@ from benchmarks.harness import Headline, data_folder, measure, pin_threads, repo
 
 pin_threads()
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 SEED = 7
 PARENTS = 100

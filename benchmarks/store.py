@@ -41,9 +41,9 @@ from benchmarks.harness import ROOT, Headline, measure, pin_threads, report
 
 pin_threads()
 
-from benchmarks.substituted_structures import build, size_of  # noqa: E402
-from materialabs.store.database import refresh_statistics  # noqa: E402
-from materialabs.store.store import Store  # noqa: E402
+from benchmarks.substituted_structures import build, size_of
+from materialabs.store.database import refresh_statistics
+from materialabs.store.store import Store
 
 STRUCTURES, QUICK_STRUCTURES = 200_000, 5_000
 REFERENCE_STRUCTURES = 5_000

@@ -148,7 +148,7 @@ def check_generator(
 def _ask(generator: Generator, count: int, seed: int) -> tuple[Candidates | None, list[str]]:
     try:
         answer: object = generator(count, seed=seed)
-    except Exception as error:
+    except Exception as error:  # whatever a foreign generator raises is a finding
         return None, [
             f"generator({count}, seed={seed}) raised {type(error).__name__}: {error}; what cannot "
             "be made is a reason, not an exception."
