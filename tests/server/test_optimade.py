@@ -9,8 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from materialabs.levels import MP2020
+from materialabs.store.export import export
 from materialabs.store.store import Store
 from tests.server.conftest import CRYSTALS, Node
+from tests.store.made_crystals import made_crystals, made_properties, odd_crystals
 
 FILTER = '_materialabs_crystal_system="hexagonal" AND _materialabs_band_gap>=1'
 CLIENT_SECONDS = 120
@@ -63,6 +66,59 @@ def test_the_public_client_fetches_what_a_filter_selects(
         wanted = store.query('crystal_system="hexagonal" AND band_gap>=1').names()
     assert wanted
     assert sorted(entry["id"] for entry in answers["data"]) == sorted(wanted)
+
+
+def test_every_value_comes_with_its_unit_method_level_and_record(node: Node) -> None:
+    answer = httpx.get(
+        f"{node.url}/optimade/v1/structures",
+        params={"filter": '_materialabs_source="made-0-3"',
+                "response_fields": "_materialabs_band_gap,_materialabs_values"},
+    ).json()  # fmt: skip
+    found = answer["data"][0]["attributes"]
+    gap, energy = found["_materialabs_values"]
+    wanted = [(one.name, one.value, one.unit) for one in made_properties(CRYSTALS)[3]]
+    assert [(one["property"], one["value"], one["unit"]) for one in (gap, energy)] == wanted
+    assert {(one["method"], one["level"]) for one in (gap, energy)} == {("dft", str(MP2020))}
+    assert found["_materialabs_band_gap"] == gap["value"]
+    record = httpx.get(f"{node.url}/api/v1/records/{gap['record']}").json()
+    assert record["properties"][0]["value"] == gap["value"]
+
+
+def test_values_are_given_only_where_they_are_asked_for(node: Node) -> None:
+    address = f"{node.url}/optimade/v1/structures?page_limit=1"
+    everything = httpx.get(address).json()["data"][0]["attributes"]
+    assert len(everything["_materialabs_values"]) == 2
+    few = httpx.get(address + "&response_fields=nsites").json()["data"][0]["attributes"]
+    assert set(few) == {"nsites"}
+
+
+MODELS = """
+import json, sys, warnings
+from optimade.models import StructureResource
+warnings.simplefilter("error")
+for line in sys.stdin:
+    entry = json.loads(line)
+    if "attributes" in entry:
+        StructureResource(**entry)
+        print(entry["id"])
+"""
+
+
+def test_the_reference_models_take_every_kind_of_structure(
+    tmp_path: Path, validator_programs: Path
+) -> None:
+    path = tmp_path / "all.optimade.jsonl"
+    with Store(tmp_path / "lab.db", keys=tmp_path / "keys") as store:
+        for crystals in odd_crystals().values():
+            store.add(crystals)
+        store.add(made_crystals(20), made_properties(20))
+        export(store, path, progress=False)
+        names = store.query("").names()
+    done = subprocess.run(
+        [validator_programs / "python", "-c", MODELS], input=path.read_text(),
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert (done.stdout.split(), done.stderr) == (names, "")
 
 
 @pytest.mark.parametrize("base", ["/optimade", "/optimade/v1", "/optimade/v1.2"])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from materialabs.crystals.batch import Crystals
+from materialabs.crystals.occupancy import Occupancy
 from materialabs.levels import MP2020
 from materialabs.store.records import Method, Property
 
@@ -46,6 +47,20 @@ def made_crystals(count: int, seed: int = 0) -> Crystals:
         np.ones((count, 3), bool),
         columns={"id": [f"made-{seed}-{place}" for place in range(count)]},  # type: ignore[arg-type]
     )
+
+
+def odd_crystals() -> dict[str, Crystals]:
+    """One crystal of each kind that is out of the ordinary."""
+    shared = Crystals.from_arrays([np.eye(3) * 4], [[[0, 0, 0]]], [[26]])
+    table = Occupancy(np.array([0, 2]), np.array([26, 28], np.uint8), np.array([0.4, 0.6]))
+    far = made_crystals(1).replace(lattice=made_crystals(1).lattice * [[[1, 1, 400.0]]])
+    molecule = made_crystals(1, 2).replace(pbc=np.zeros((1, 3), bool))
+    many = Crystals(
+        np.eye(3)[None] * 30, np.random.default_rng(0).uniform(size=(900, 3)),
+        np.full(900, 14, np.uint8), np.array([0, 900]), np.ones((1, 3), bool),
+    )  # fmt: skip
+    return {"shared site": shared.replace(occupancy=table), "long cell": far,
+            "molecule": molecule, "many atoms": many}  # fmt: skip
 
 
 def made_properties(count: int, seed: int = 0) -> list[tuple[Property, ...]]:

@@ -241,7 +241,7 @@ def test_optimade_lines_are_read_back_and_list_all_values(filled: Store, tmp_pat
     head, info, first, *_ = lines(path)
     assert head == {"x-optimade": {"meta": {"api_version": "1.2.0"}}}
     assert (info["type"], info["id"]) == ("info", "structures")
-    values = first["attributes"]["_materialabs_properties"]
+    values = first["attributes"]["_materialabs_values"]
     assert {(one["property"], one["method"], one["level"]) for one in values} >= {
         ("band_gap", "experiment", ""), ("band_gap", "dft", str(MP2020))
     }  # fmt: skip
@@ -318,6 +318,28 @@ def test_every_entity_that_a_crate_points_to_is_there(
     document = json.loads((folder / "ro-crate-metadata.json").read_text())
     known = {one["@id"] for one in document["@graph"]}
     assert every_reference(document["@graph"]) - known == {"https://w3id.org/ro/crate/1.1"}
+
+
+def test_what_is_not_a_number_is_null_in_json_however_deep(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    batch = made_crystals(3)
+    tensors = np.arange(9.0 * len(batch.frac)).reshape(-1, 3, 3)
+    tensors[0, 1, 2], tensors[1] = np.nan, np.inf
+    sqlite_store.add(batch.replace(site_columns={"tensor": tensors}))
+
+    def refused(name: str) -> float:
+        raise AssertionError(f"{name} is not JSON")
+
+    for name in ("all.jsonl", "all.optimade.jsonl"):
+        export(sqlite_store, tmp_path / name, progress=False)
+        for line in (tmp_path / name).read_text().splitlines():
+            json.loads(line, parse_constant=refused)
+    first = lines(tmp_path / "all.jsonl")[0]["structure"]["sites"]["tensor"][0]
+    assert first == [[0.0, 1.0, 2.0], [3.0, 4.0, None], [6.0, 7.0, 8.0]]
+    with Store(tmp_path / "other.db", keys=tmp_path / "other") as other:
+        ingest_crystals(other, [tmp_path / "all.jsonl"], progress=False)
+        assert ids(other) == ids(sqlite_store)
 
 
 # -- whole or not at all --------------------------------------------------------------------------

@@ -445,6 +445,66 @@ def test_content_that_can_never_be_held_ends_the_pull(
     assert good(here)
 
 
+# -- units ----------------------------------------------------------------------------------------
+
+
+def measured(value: float, unit: str, **more: str) -> Record:
+    hardness = Property("hardness", value, unit, Method("experiment"), 0.1)
+    return Record((hardness,), composition="Fe2O3", **more)
+
+
+@pytest.fixture
+def other_units(tmp_path: Path) -> Iterator[tuple[Store, str]]:
+    """A node that keeps hardness in another unit than this store will."""
+    place = tmp_path / "vickers"
+    place.mkdir()
+    with Store(place / "lab.db", keys=place / "keys") as there:
+        there.add_records([measured(80.0, "HV"), measured(90.0, "HV")])
+        there.add(some_crystals(3, 5), some_properties(3, 5))
+        with served(tmp_path, {"lab": place / "lab.db"}) as node:
+            yield there, node.url
+
+
+def test_a_unit_that_does_not_compare_sets_its_record_aside_and_the_pull_goes_on(
+    other_units: tuple[Store, str], here: Store
+) -> None:
+    there, url = other_units
+    here.add_records([measured(8.0, "GPa")])
+    before = len(here)
+    mirror_add(here, url)
+    done = mirror_sync(here, url)
+    hard = [measured(value, "HV").id for value in (80.0, 90.0)]
+    assert sorted(name for name, _ in done.set_aside) == sorted(hard)
+    assert all("HV does not convert" in reason for _, reason in done.set_aside)
+    assert here.record(hard[0]) == there.record(hard[0])
+    assert len(here) == before + len(there)
+    assert good(here)
+    assert mirror_sync(here, url).set_aside == ()
+
+
+def test_what_was_set_aside_counts_once_the_other_unit_is_gone(
+    other_units: tuple[Store, str], here: Store
+) -> None:
+    _, url = other_units
+    own = [measured(8.0, "GPa"), measured(9.0, "GPa", source="x")]
+    here.add_records(own)
+    mirror_add(here, url)
+    mirror_sync(here, url)
+    for record in own:
+        withdraw(here, record.id, "measured in another unit")
+        assert good(here)
+    with here.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT number FROM property_values WHERE uncertainty>0")
+        assert {80.0, 90.0} <= {row[0] for row in rows}
+
+
+def test_the_own_records_are_still_refused_in_another_unit(here: Store) -> None:
+    here.add_records([measured(8.0, "GPa")])
+    with pytest.raises(InputError, match="HV does not convert"):
+        here.add_records([measured(80.0, "HV")])
+    assert good(here)
+
+
 # -- interruption ---------------------------------------------------------------------------------
 
 

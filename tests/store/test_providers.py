@@ -143,6 +143,44 @@ def test_a_page_of_an_earlier_run_that_is_gone_begins_the_import_again(
     assert len(sqlite_store) == COUNT
 
 
+def test_the_next_page_is_kept_by_the_transaction_that_stores_a_page(
+    sqlite_store: Store, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    commit = sqlite_store.commit
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        done = commit(*arguments, **named)
+        seen.append((len(sqlite_store), len(positions(sqlite_store))))
+        return done
+
+    monkeypatch.setattr(sqlite_store, "commit", watched)
+    import_optimade(sqlite_store, provider.url, fetcher=quick(), progress=False)
+    assert seen == [(2, 1), (4, 1), (6, 1), (8, 1), (9, 0)]
+
+
+def test_a_page_that_cannot_be_stored_keeps_the_place_before_it(
+    sqlite_store: Store, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from materialabs.store import providers
+
+    keep, calls = providers._keep, [0]
+
+    def broken(*arguments: Any, **named: Any) -> None:
+        keep(*arguments, **named)
+        calls[0] += 1
+        if calls[0] == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(providers, "_keep", broken)
+    with pytest.raises(KeyboardInterrupt):
+        import_optimade(sqlite_store, provider.url, fetcher=quick(), progress=False)
+    assert (len(sqlite_store), len(positions(sqlite_store))) == (4, 1)
+    provider.asked.clear()
+    done = import_optimade(sqlite_store, provider.url, fetcher=quick(), progress=False)
+    assert (done.resumed, done.written.known, done.written.records) == (True, 0, COUNT - 4)
+
+
 # -- trouble --------------------------------------------------------------------------------------
 
 PASSING: dict[str, Answer] = {

@@ -41,7 +41,7 @@ def export(
         bool, typer.Option("--predicted", help="Count models' values for bare property names.")
     ] = False,
     licence: Annotated[
-        str, typer.Option(help="Of the data, for an RO-Crate, such as CC-BY-4.0.")
+        str, typer.Option(help="Of an RO-Crate as a whole; by default those of its records.")
     ] = "",
     json: Json = False,
 ) -> None:
@@ -81,6 +81,9 @@ def import_(
     program: Annotated[str, typer.Option(help="Program, potential or instrument.")] = "",
     level: Annotated[str | None, typer.Option(help="Level of theory of those values.")] = None,
     doi: Annotated[str, typer.Option(help="Where the data were published.")] = "",
+    licence: Annotated[
+        str, typer.Option(help="Of the data; by default what the provider states.")
+    ] = "",
     page: Annotated[int, typer.Option(help="Structures on a page.", min=1)] = 100,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin at the first page again.")
@@ -93,8 +96,8 @@ def import_(
 
     with make_store(store) as opened:
         done = import_optimade(
-            opened, url, filter, method=_method(method, program, level), doi=doi, page_limit=page,
-            restart=restart, progress=None if settings().progress else False,
+            opened, url, filter, method=_method(method, program, level), doi=doi, licence=licence,
+            page_limit=page, restart=restart, progress=None if settings().progress else False,
         )  # fmt: skip
     if json:
         print_json({**vars(done), "written": vars(done.written)})

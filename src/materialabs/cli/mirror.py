@@ -11,6 +11,9 @@ from materialabs.cli.store import Json, StorePlace, make_store, open_store
 
 app = typer.Typer(no_args_is_help=True, help="Copies of other nodes' logs.", rich_markup_mode=None)
 
+SHOWN = 20
+"""Records set aside that are printed."""
+
 Url = Annotated[str, typer.Argument(help="Address of the node, such as http://host:5000.")]
 
 
@@ -55,6 +58,10 @@ def sync(
                 note(f"REFUSED {address}: {error}")
                 continue
             note(f"{done.origin}: {done.entries} new entries, {done.records} new records")
+            for record, reason in done.set_aside[:SHOWN]:
+                note(f"Record {record[:16]} is kept, but its value is set aside: {reason}")
+            if len(done.set_aside) > SHOWN:
+                note(f"... and {len(done.set_aside) - SHOWN} more.")
     if caught:
         raise typer.Exit(1)
 

@@ -44,6 +44,9 @@ def ingest(
         typer.Option(help="Of a table: HEADER=PROPERTY:UNIT; may be repeated."),
     ] = None,
     doi: Annotated[str, typer.Option(help="Where the values were published.")] = "",
+    licence: Annotated[
+        str, typer.Option(help="Under which the data are given, such as CC-BY-4.0.")
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what a table's columns mean; store nothing.")
     ] = False,
@@ -60,9 +63,9 @@ def ingest(
             _show_meanings(path, formula, column)
         return
     with make_store(store) as opened:
-        done = _ingest(opened, files, tables, how, crystals_only, formula, column, doi)
+        done = _ingest(opened, files, tables, how, crystals_only, formula, column, doi, licence)
     if json:
-        print_json({**vars(done.written), "refused": done.refused})
+        print_json({**vars(done.written), "refused": done.refused, "left_out": done.left_out})
         return
     written = done.written
     note(
@@ -84,6 +87,7 @@ def _ingest(
     formula: str | None,
     column: list[str] | None,
     doi: str,
+    licence: str,
 ) -> Ingested:
     from materialabs.cli.inputs import settings
     from materialabs.errors import InputError
@@ -100,17 +104,21 @@ def _ingest(
             columns=column or (),
             crystals_only=crystals_only,
             doi=doi,
+            licence=licence,
             progress=show,
         )
         done.count(part.written)
         done.refused += part.refused
+        done.left_out |= part.left_out
     for path in tables:
         if how is None:
             raise InputError(f"Say how the values of {path} were obtained: --method experiment.")
         table = open_table(path)
-        part = ingest_table(store, table, _meanings(path, formula, column), method=how, doi=doi)
+        meanings = _meanings(path, formula, column)
+        part = ingest_table(store, table, meanings, method=how, doi=doi, licence=licence)
         done.count(part.written)
         done.refused += part.refused
+        done.left_out |= part.left_out
     return done
 
 
@@ -202,11 +210,11 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 5000,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log warnings only.")] = False,
 ) -> None:
-    """Serve the store: OPTIMADE at /optimade/v1, uploads, proofs and the log."""
+    """Serve the store: web pages, OPTIMADE at /optimade/v1, uploads, proofs and the log."""
     from materialabs.server.app import serve as run
 
     with make_store(store) as opened:
-        note(f"OPTIMADE at http://{host}:{port}/optimade/v1, manual at http://{host}:{port}/docs")
+        note(f"Pages at http://{host}:{port}/, OPTIMADE at http://{host}:{port}/optimade/v1")
         run(opened, host=host, port=port, quiet=quiet)
 
 

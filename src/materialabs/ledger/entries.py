@@ -6,7 +6,7 @@ the leaf, so that the tree covers it too.
 
 Kinds of entries:
 
-``record``      a record, by its id
+``record``      a record, by its id, perhaps with the licence under which it is given
 ``key-add``     a new contributor's key; signed by the log's key, with the new key's own proof
 ``key-rotate``  a contributor's new key; signed by the old one, with the new key's own proof
 ``key-revoke``  a key that counts no more from here on; signed by itself or by the log's key
@@ -18,11 +18,12 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
-from materialabs.errors import IntegrityError
+from materialabs.errors import InputError, IntegrityError
 from materialabs.ledger.keys import ContributorKey, check_name, key_id, signature_is_valid
 from materialabs.ledger.merkle import leaf_hash
 from materialabs.ledger.notes import SIGNATURE_SIZE
@@ -47,6 +48,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "tombstone": ("reason", "record"),
 }
 """Fields of each kind beside ``contributor``, ``kind``, ``time`` and ``v``."""
+
+OPTIONAL: dict[str, tuple[str, ...]] = {"record": ("licence",)}
+"""Fields that an entry of a kind may have and need not."""
+
+LONGEST_LICENCE = 500
+"""Characters of a licence: an SPDX expression or an address."""
 
 _HEX_RECORD = re.compile(r"[0-9a-f]{64}")
 _HEX_KEY = re.compile(r"[0-9a-f]{32}")
@@ -99,6 +106,11 @@ class LogEntry:
         """Id of the record that the entry speaks of, or an empty text."""
         return self.fields.get("record", "")
 
+    @property
+    def licence(self) -> str:
+        """Under which the contributor gives the record; empty where none is stated."""
+        return self.fields.get("licence", "")
+
     def statement(self) -> bytes:
         """The signed line of canonical JSON."""
         return _statement(self.kind, self.contributor, self.time, self.fields)
@@ -138,6 +150,7 @@ class LogEntry:
         names = FIELDS.get(kind) if isinstance(kind, str) else None
         if names is None or document.get("v") != VERSION:
             raise IntegrityError(f"An entry of kind {kind!r} is not known to this version.")
+        names += tuple(name for name in OPTIONAL.get(str(kind), ()) if name in document)
         if set(document) != {"contributor", "kind", "time", "v", *names}:
             raise IntegrityError(f"An entry of kind {kind!r} has wrong fields.")
         if any(not isinstance(document[name], str) for name in ("contributor", "time", *names)):
@@ -153,12 +166,12 @@ class LogEntry:
         return entry
 
     def _check_fields(self) -> None:
-        well_formed = _HEX_KEY.fullmatch(self.contributor) and _TIME.fullmatch(self.time)
+        right = [_HEX_KEY.fullmatch(self.contributor), _TIME.fullmatch(self.time)]
         if self.record:
-            well_formed = well_formed and _HEX_RECORD.fullmatch(self.record)
+            right.append(_HEX_RECORD.fullmatch(self.record))
         if "key" in self.fields:
-            well_formed = well_formed and _HEX_KEY.fullmatch(self.fields["key"])
-        if not well_formed:
+            right.append(_HEX_KEY.fullmatch(self.fields["key"]))
+        if not all(right) or ("licence" in self.fields and not is_licence(self.licence)):
             raise IntegrityError(f"An entry of kind {self.kind!r} has a malformed field.")
 
     def verify(self, public: bytes) -> None:
@@ -171,19 +184,42 @@ class LogEntry:
 
 def _statement(kind: str, contributor: str, time: str, fields: dict[str, str]) -> bytes:
     if kind == "record":
-        return record_statement(contributor, time, fields["record"])
+        return record_statement(contributor, time, fields["record"], fields.get("licence", ""))
     import rfc8785
 
     document = {"contributor": contributor, "kind": kind, "time": time, "v": VERSION, **fields}
     return bytes(rfc8785.dumps(document))
 
 
-def record_statement(contributor: str, time: str, record: str) -> bytes:
+def record_statement(contributor: str, time: str, record: str, licence: str = "") -> bytes:
     """The line of canonical JSON that is signed for a record; written out, since most are such."""
+    stated = f'"licence":{json.dumps(licence, ensure_ascii=False)},' if licence else ""
     return (
-        f'{{"contributor":"{contributor}","kind":"record","record":"{record}",'
+        f'{{"contributor":"{contributor}","kind":"record",{stated}"record":"{record}",'
         f'"time":"{time}","v":{VERSION}}}'
     ).encode()
+
+
+def is_licence(text: str) -> bool:
+    """Whether a text can stand in an entry: one line that can be read, of bounded length."""
+    return 0 < len(text) <= LONGEST_LICENCE and text.isprintable() and text == text.strip()
+
+
+def any_of(entries: Iterable[LogEntry]) -> str:
+    """The licences under which contributors gave one record, as an SPDX choice among them."""
+    stated = dict.fromkeys(entry.licence for entry in entries if entry.licence)
+    return " OR ".join(stated)[:LONGEST_LICENCE].strip()
+
+
+def check_licence(text: str) -> str:
+    """A licence as entries hold it; empty where none is stated."""
+    plain = " ".join(text.split())
+    if plain and not is_licence(plain):
+        raise InputError(
+            f"A licence is a name such as CC-BY-4.0 or an address, of at most {LONGEST_LICENCE} "
+            "characters."
+        )
+    return plain
 
 
 def signed_entry(
@@ -195,9 +231,17 @@ def signed_entry(
     return LogEntry(kind, signer.id, when, fields, signature)
 
 
-def record_entry(record: str, signer: EntrySigner, time: str | None = None) -> LogEntry:
-    """Sign for a record."""
-    return signed_entry("record", {"record": record}, signer, time)
+def record_entry(
+    record: str, signer: EntrySigner, time: str | None = None, licence: str = ""
+) -> LogEntry:
+    """Sign for a record, given under a licence where one is stated."""
+    return signed_entry("record", record_fields(record, licence), signer, time)
+
+
+def record_fields(record: str, licence: str = "") -> dict[str, str]:
+    """The fields of a record's entry."""
+    stated = check_licence(licence)
+    return {"record": record} | ({"licence": stated} if stated else {})
 
 
 def key_fields(key: ContributorKey) -> dict[str, str]:

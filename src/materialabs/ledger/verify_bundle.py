@@ -180,7 +180,8 @@ def verify_bundle(bundle: dict[str, Any], key: str) -> list[str]:
         check_signature(keys, entry["contributor"], index, line, signature)
         check_crystal(json.loads(body), item)
         who = keys[entry["contributor"]].get("name", "the log")
-        sentences.append(f"{name} is entry {index}, signed by {who} at {entry['time']}")
+        under = f", given under {entry['licence']}" if entry.get("licence") else ""
+        sentences.append(f"{name} is entry {index}, signed by {who} at {entry['time']}{under}")
     return sentences
 
 

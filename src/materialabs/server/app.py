@@ -25,10 +25,11 @@ from materialabs.errors import (
     NotFound,
     PhysicsError,
 )
-from materialabs.server import optimade, rest
+from materialabs.server import optimade, pages, rest
 from materialabs.server.access import access_of
 from materialabs.server.answers import BASES, ROOT, failure
 from materialabs.server.limits import LimitMiddleware, Limits
+from materialabs.server.parsing import ParsingPool, SlowError
 from materialabs.store.access_log import NOBODY as ANONYMOUS
 from materialabs.store.access_log import AccessLog
 from materialabs.store.filters.syntax import UnsupportedError
@@ -42,6 +43,7 @@ STATUSES: Final[tuple[tuple[type[MaterialabsError], int], ...]] = (
     (rest.AccessError, 401),
     (rest.ScopeError, 403),
     (rest.TooManyError, 413),
+    (SlowError, 413),
     (ReplayError, 409),
     (NotFound, 404),
     (InputError, 400),
@@ -67,10 +69,12 @@ def create_app(
         Where uses are written down (:func:`open_access_log`); nowhere by default.
     """
     bounds = limits or Limits()
+    pool = ParsingPool(bounds.parse_seconds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        pool.close()
         if access_log is not None:
             access_log.close()
         store.close()
@@ -80,12 +84,17 @@ def create_app(
         version=__version__,
         description="A materialabs store: OPTIMADE, records, proofs and the log.",
         lifespan=lifespan,
+        docs_url=None,  # these would load scripts from elsewhere; pages.py describes the interface
+        redoc_url=None,
     )
     entries = optimade.router(store, bounds.page)
     for base in BASES:
         app.include_router(entries, prefix=base, include_in_schema=base == BASES[1])
-    app.include_router(rest.router(store, bounds))
+    app.include_router(rest.router(store, bounds, pool))
     app.add_api_route(f"{ROOT}/{{version}}/{{path:path}}", _other_version, include_in_schema=False)
+    web = pages.router(store)
+    pages.add_interface(web, app.openapi)
+    app.include_router(web)
     _handle_errors(app)
     app.middleware("http")(_log_request)
     if access_log is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from materialabs.store.filters.fields import FIELDS
+from materialabs.store.filters.fields import FIELDS, VALUES
 
 _TYPES: Final = {
     "strings": "list",
@@ -19,6 +19,7 @@ _NESTED: Final = {
     "species": ("list", "what sits on the sites"),
     "species_at_sites": ("list", "name of the species on each site"),
     "assemblies": ("list", "not kept"),
+    VALUES: ("list", FIELDS[VALUES].meaning),
 }
 
 _UNITS: Final = {

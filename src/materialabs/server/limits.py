@@ -39,6 +39,8 @@ class Limits:
         In one upload.
     page
         Entries on one page.
+    parse_seconds
+        That one upload may take to be read (:mod:`materialabs.server.parsing`).
     """
 
     body_bytes: int = 20_000_000
@@ -46,6 +48,7 @@ class Limits:
     burst: int = 1000
     crystals: int = 5000
     page: int = 500
+    parse_seconds: float = 60.0
 
 
 @dataclass

@@ -12,8 +12,10 @@ from materialabs.crystals.blobs import from_blobs
 from materialabs.errors import InputError, NotFound
 from materialabs.server.answers import API_VERSION, BASES, Count, answer, base_url, next_link
 from materialabs.server.definitions import REFERENCES, STRUCTURES, described
+from materialabs.store.database import reading
 from materialabs.store.documents import attributes
-from materialabs.store.filters.fields import PREFIX
+from materialabs.store.export_pages import stored_records, values_of
+from materialabs.store.filters.fields import PREFIX, VALUES
 from materialabs.store.filters.syntax import FilterError
 from materialabs.store.query import Page, Results
 from materialabs.store.references import references
@@ -168,16 +170,29 @@ def _documents(
 ) -> list[dict[str, Any]]:
     """Entries with the attributes that were asked for."""
     crystals = None
+    told = _values(store, rows) if chosen is None or VALUES in chosen else {}
     if rows and (chosen is None or chosen & GEOMETRY):
         contents = store.contents([row["id"] for row in rows])
         crystals = from_blobs(contents)
     entries = []
     for place, row in enumerate(rows):
         values = attributes(row, None if crystals is None else crystals[place])
+        values[VALUES] = told.get(row["id"])
         if chosen is not None:
             values = {name: values.get(name) for name in chosen - {"id", "type"}}
         entries.append({"id": row["name"], "type": "structures", "attributes": values})
     return entries
+
+
+def _values(store: Store, rows: list[Mapping[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    """Every value of these structures with its unit, method, level and record."""
+    with reading(store.engine) as connection:
+        records = stored_records(connection, [int(row["id"]) for row in rows])
+    return {
+        number: [one.document() for one in values_of(listed)]
+        for number, listed in records.items()
+        if number is not None
+    }
 
 
 def _reference(doi: str, fields: str | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from materialabs.ledger.tiles import Tile
 from materialabs.server import peers
 from materialabs.server.access import NOBODY, access_of
 from materialabs.server.limits import Limits
+from materialabs.server.parsing import ParsingPool
 from materialabs.store.database import reading
 from materialabs.store.identity import log_verifier
 from materialabs.store.log import DatabaseHashes, positions_of, read_leaves, read_state
@@ -100,7 +101,7 @@ def _require_scope(store: Store, authorization: str | None, scope: str) -> None:
         raise ScopeError(f"This needs an API key with the scope {scope}; {found.name} has not.")
 
 
-def router(store: Store, limits: Limits) -> APIRouter:
+def router(store: Store, limits: Limits, pool: ParsingPool) -> APIRouter:
     """The routes over a store."""
     routes = APIRouter()
 
@@ -119,6 +120,7 @@ def router(store: Store, limits: Limits) -> APIRouter:
                 [_decoded(text) for text in body.crystals],
                 [_decoded(text) for text in body.blobs],
             ),
+            pool.contents,
         )
         return {"crystals": done.crystals, "records": done.records, "size": done.size}
 

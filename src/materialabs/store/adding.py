@@ -6,7 +6,7 @@ the log first which of its records are there, and prepares only the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, select
 
 from materialabs.crystals.batch import Crystals
 from materialabs.store import schema
-from materialabs.store.database import reading
+from materialabs.store.database import reading, writing
 from materialabs.store.log import read_state
 from materialabs.store.observations import prepare_crystals, prepare_record
 from materialabs.store.records import Record
@@ -28,6 +28,9 @@ def add_observed(
     crystals: Crystals,
     records: Sequence[Record],
     blobs: dict[bytes, bytes] | None = None,
+    *,
+    licence: str = "",
+    also: Callable[[Connection], None] | None = None,
 ) -> Written:
     """Store crystals, each with its record, in one transaction.
 
@@ -39,14 +42,21 @@ def add_observed(
         As many of one as of the other (:func:`~materialabs.store.observations.records_of`).
     blobs
         Large values by their SHA-256.
+    licence
+        Under which they are given.
+    also
+        What else belongs to the transaction; it is done where nothing is new, too.
     """
     fresh, size = _fresh(store, records)
     if not fresh:
+        if also is not None:
+            with writing(store.engine) as connection:
+                also(connection)
         return Written(0, 0, len(records), size)
     chosen = crystals if len(fresh) == len(crystals) else crystals[np.array(fresh)]
     signer = store.identity.contributor
-    signed = [prepare_record(records[place], signer) for place in fresh]
-    done = store.commit(prepare_crystals(chosen), signed, blobs or {})
+    signed = [prepare_record(records[place], signer, licence=licence) for place in fresh]
+    done = store.commit(prepare_crystals(chosen), signed, blobs or {}, also)
     return replace(done, known=done.known + len(records) - len(fresh))
 
 

@@ -6,6 +6,7 @@ of the same calculation then agrees.
 
 from __future__ import annotations
 
+import json
 import math
 from json.encoder import encode_basestring
 from typing import Any
@@ -33,6 +34,22 @@ def canonical_json(document: Any) -> bytes:
         return _plain(document).encode()
     except _NotPlainError:
         return bytes(rfc8785.dumps(_rounded(document)))
+
+
+def strict_json(document: Any) -> str:
+    """One line of JSON that every reader takes: what is not a number becomes null."""
+    try:
+        return json.dumps(document, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_finite(document), allow_nan=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _NotPlainError(Exception):

@@ -53,6 +53,7 @@ def upload_body(
     *,
     crystals: Crystals | None = None,
     blobs: Sequence[bytes] = (),
+    licence: str = "",
 ) -> bytes:
     """Sign records and write them as the body of one upload.
 
@@ -66,10 +67,12 @@ def upload_body(
         Those that the records speak of and the node may not have.
     blobs
         Large values that the records speak of.
+    licence
+        Under which the records are given.
     """
     signed = []
     for record in records:
-        leaf = record_entry(record_id(record.canonical()), signer).to_leaf()
+        leaf = record_entry(record_id(record.canonical()), signer, None, licence).to_leaf()
         signed.append({"record": record.document(), "leaf": _base64(leaf)})
     contents = [] if crystals is None else list(dict.fromkeys(to_blobs(crystals)))
     document: dict[str, Any] = {"records": signed, "crystals": [_base64(one) for one in contents]}
@@ -86,6 +89,7 @@ def upload(
     *,
     crystals: Crystals | None = None,
     blobs: Sequence[bytes] = (),
+    licence: str = "",
     tries: int = TRIES,
 ) -> Written:
     """Sign records and store them on another node, all of them or none.
@@ -97,7 +101,7 @@ def upload(
     ----------
     url
         Of the node, such as ``http://127.0.0.1:5000``.
-    records, signer, crystals, blobs
+    records, signer, crystals, blobs, licence
         As for :func:`upload_body`.
     api_key
         Made by the node's owner with the scope ``write``.
@@ -109,7 +113,7 @@ def upload(
     ReplayError
         The node held one of these records from this contributor before.
     """
-    body = upload_body(records, signer, crystals=crystals, blobs=blobs)
+    body = upload_body(records, signer, crystals=crystals, blobs=blobs, licence=licence)
     return send(url, body, len(records), api_key, tries=tries)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from materialabs.errors import ExternalError, InputError, IntegrityError, ResourceError
+from materialabs.store.migrations import migrate
 from materialabs.store.schema import DATABASE_VERSION, metadata, store_info
 
 BUSY_SECONDS: Final = 120
@@ -210,12 +211,8 @@ def _prepare(connection: Connection) -> None:
             insert(store_info).values(name="database_version", value=str(DATABASE_VERSION))
         )
         return
-    found = read_info(connection, "database_version")
-    if found != str(DATABASE_VERSION):
-        raise IntegrityError(
-            f"The store has version {found} and this program knows {DATABASE_VERSION}: "
-            "use the version of materialabs that wrote it, or a newer one."
-        )
+    if migrate(connection, read_info(connection, "database_version")):
+        write_info(connection, "database_version", str(DATABASE_VERSION))
 
 
 def read_info(connection: Connection, name: str) -> str | None:

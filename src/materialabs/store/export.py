@@ -114,7 +114,8 @@ def export(
     format
         One of :data:`FORMATS`; by default told by the ending, CIF for a folder.
     licence
-        Of the data, for an RO-Crate: a URL or a name such as CC-BY-4.0.
+        Of an RO-Crate as a whole: a URL or a name such as CC-BY-4.0; by default those that its
+        records were given under.
     progress
         Show a bar; by default on a terminal.
     """

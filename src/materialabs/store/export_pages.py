@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from materialabs.crystals.batch import Crystals
-from materialabs.ledger.entries import LogEntry
+from materialabs.ledger.entries import LogEntry, any_of
 from materialabs.store import schema
 from materialabs.store.database import reading
 from materialabs.store.observations import read_record
@@ -39,6 +39,8 @@ class StoredRecord:
         What they say.
     superseded
         Whether another record corrects it.
+    licence
+        Under which it was given; empty where none is stated.
     """
 
     number: int
@@ -46,6 +48,7 @@ class StoredRecord:
     body: bytes
     record: Record
     superseded: bool
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class ExportedValue:
             "conditions": json.dumps(conditions, sort_keys=True) if conditions else "",
             "record": self.record.name,
             "doi": self.record.record.doi,
+            "licence": self.record.licence,
         }
 
 
@@ -111,7 +115,7 @@ def structure_pages(store: Store, results: Results) -> Iterator[StoredPage]:
         if page.rows:
             numbers = [int(row["id"]) for row in page.rows]
             with reading(store.engine) as connection:
-                records = _records_of(connection, numbers)
+                records = stored_records(connection, numbers)
             yield StoredPage(page.rows, store.crystals(numbers), records)
         cursor = page.cursor
         if cursor is None:
@@ -130,13 +134,17 @@ def composition_pages(store: Store) -> Iterator[StoredPage]:
                 .order_by(table.c.id)
                 .limit(PAGE)
             ).all()
+            records = _stored(connection, rows)
         if not rows:
             return
         last = int(rows[-1].id)
-        yield StoredPage([], Crystals.empty(), {None: [_stored(row) for row in rows]})
+        yield StoredPage([], Crystals.empty(), {None: records})
 
 
-def _records_of(connection: Connection, numbers: list[int]) -> dict[int | None, list[StoredRecord]]:
+def stored_records(
+    connection: Connection, numbers: list[int]
+) -> dict[int | None, list[StoredRecord]]:
+    """The records of structures, by the structure's number."""
     table = schema.records
     found: dict[int | None, list[StoredRecord]] = {number: [] for number in numbers}
     for chunk in chunks(numbers):
@@ -144,29 +152,43 @@ def _records_of(connection: Connection, numbers: list[int]) -> dict[int | None, 
             select(table)
             .where(table.c.crystal_id.in_(chunk), table.c.body.is_not(None))
             .order_by(table.c.id)
-        )
-        for row in rows:
-            found[row.crystal_id].append(_stored(row))
+        ).all()
+        for row, record in zip(rows, _stored(connection, rows), strict=True):
+            found[row.crystal_id].append(record)
     return found
 
 
-def _stored(row: Any) -> StoredRecord:
-    body = bytes(row.body)
-    return StoredRecord(
-        int(row.id), bytes(row.hash).hex(), body, read_record(body), bool(row.superseded)
-    )
+def _stored(connection: Connection, rows: Sequence[Any]) -> list[StoredRecord]:
+    entries = _entries(connection, [bytes(row.hash) for row in rows])
+    return [
+        StoredRecord(
+            int(row.id),
+            bytes(row.hash).hex(),
+            bytes(row.body),
+            read_record(bytes(row.body)),
+            bool(row.superseded),
+            any_of(entries[bytes(row.hash).hex()]),
+        )
+        for row in rows
+    ]
 
 
 def entries_of(store: Store, names: list[str]) -> dict[str, list[LogEntry]]:
-    """What the log says of records: their signed entries, by record."""
-    table = schema.log_entries
-    found: dict[str, list[LogEntry]] = {name: [] for name in names}
+    """What logs say of records: their signed entries, by record."""
     with reading(store.engine) as connection:
-        for chunk in chunks([bytes.fromhex(name) for name in names]):
+        return _entries(connection, [bytes.fromhex(name) for name in names])
+
+
+def _entries(connection: Connection, names: list[bytes]) -> dict[str, list[LogEntry]]:
+    """The own log's entries first, then those of other nodes' logs."""
+    found: dict[str, list[LogEntry]] = {name.hex(): [] for name in names}
+    own, others = schema.log_entries, schema.mirrored_entries
+    for table, order in ((own, [own.c.position]), (others, [others.c.log_id, others.c.position])):
+        for chunk in chunks(names):
             rows = connection.execute(
                 select(table.c.leaf, table.c.record_hash)
                 .where(table.c.record_hash.in_(chunk))
-                .order_by(table.c.position)
+                .order_by(*order)
             )
             for row in rows:
                 entry = LogEntry.parse(bytes(row.leaf))

@@ -43,6 +43,7 @@ def _schema(arrow: Any) -> Any:
             ("property", text), ("value", number), ("text", text), ("values", arrow.list_(number)),
             ("unit", text), ("uncertainty", number), ("method", text), ("program", text),
             ("level", text), ("conditions", text), ("record", text), ("doi", text),
+            ("licence", text),
         ]
     )  # fmt: skip
     return arrow.schema(

@@ -15,6 +15,7 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.files.cif_writer import blocks_of, quoted
 from materialabs.crystals.files.extxyz import frames_of
 from materialabs.crystals.files.rows import rows_of
+from materialabs.store.canonical import strict_json
 from materialabs.store.documents import attributes
 from materialabs.store.export_pages import (
     ExportedValue,
@@ -23,7 +24,7 @@ from materialabs.store.export_pages import (
     entries_of,
     values_of,
 )
-from materialabs.store.filters.fields import PREFIX
+from materialabs.store.filters.fields import FIELDS, VALUES
 from materialabs.store.record_lines import record_line
 from materialabs.store.store import Store
 
@@ -32,16 +33,13 @@ OPTIMADE_VERSION: Final = "1.2.0"
 STRUCTURE_COLUMNS: Final = ("structure", "source", "formula", "space_group")
 VALUE_COLUMNS: Final = (
     "property", "value", "unit", "uncertainty", "method", "program", "level", "conditions",
-    "record", "doi",
+    "record", "doi", "licence",
 )  # fmt: skip
 
 CIF_TAGS: Final = (
     "name", "value", "unit", "uncertainty", "method", "program", "level", "conditions", "record",
-    "doi",
+    "doi", "licence",
 )  # fmt: skip
-
-VALUES: Final = f"{PREFIX}properties"
-"""OPTIMADE property that lists all values of a structure."""
 
 
 def page_values(page: StoredPage, place: int) -> list[ExportedValue]:
@@ -102,6 +100,7 @@ def record_lines(store: Store, page: StoredPage) -> Iterator[str]:
                         "contributor": entry.contributor,
                         "time": entry.time,
                         "leaf": base64.b64encode(entry.to_leaf()).decode(),
+                        **({"licence": entry.licence} if entry.licence else {}),
                     }
                     for entry in entries[record.name]
                 ],
@@ -120,7 +119,7 @@ def optimade_head() -> str:
         "id": "structures",
         "properties": {
             VALUES: {
-                "description": "Every value known of the structure, with unit, method and level.",
+                "description": FIELDS[VALUES].meaning,
                 "type": "list",
                 "unit": None,
             }
@@ -135,7 +134,7 @@ def optimade_lines(page: StoredPage) -> Iterator[str]:
         values = attributes(row, page.crystals[place])
         values[VALUES] = [one.document() for one in page_values(page, place)]
         resource = {"id": row["name"], "type": "structures", "attributes": values}
-        yield json.dumps(resource) + "\n"
+        yield strict_json(resource) + "\n"
 
 
 # -- CIF ------------------------------------------------------------------------------------------

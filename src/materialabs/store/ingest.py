@@ -72,6 +72,7 @@ def ingest_crystals(
     columns: Sequence[str] = (),
     crystals_only: bool = False,
     doi: str = "",
+    licence: str = "",
     progress: bool | None = None,
 ) -> Ingested:
     """Store the crystals in files, and the properties that come with them.
@@ -92,13 +93,15 @@ def ingest_crystals(
         Leave the properties out.
     doi
         Where they were published.
+    licence
+        Under which they are given, such as CC-BY-4.0; exported records keep the one they have.
     progress
         Show a bar; by default on a terminal.
     """
     done = Ingested()
     lines = [path for path in paths if is_record_lines(path)]
     for path in lines:
-        refused = ingest_record_lines(store, path, done.count, progress=progress)
+        refused = ingest_record_lines(store, path, done.count, licence=licence, progress=progress)
         done.refused += refused
     rest = [path for path in paths if path not in lines]
     if not rest:
@@ -106,7 +109,7 @@ def ingest_crystals(
     report = ReadReport()
     for batch in stream(rest, report=report, progress=progress):
         _ingest_batch(store, batch, done, method, () if crystals_only else columns,
-                      crystals_only, doi)  # fmt: skip
+                      crystals_only, doi, licence)  # fmt: skip
     done.refused += [(f"{one.path} {one.place}".strip(), one.reason) for one in report.entries]
     return done
 
@@ -119,6 +122,7 @@ def _ingest_batch(
     columns: Sequence[str],
     crystals_only: bool,
     doi: str,
+    licence: str,
 ) -> None:
     seen = Observed([()] * len(batch))
     if not crystals_only:
@@ -126,7 +130,7 @@ def _ingest_batch(
     done.left_out |= seen.left_out
     done.refused += seen.refused
     records = records_of(batch, seen.properties, doi=doi)
-    done.count(add_observed(store, batch, records, seen.blobs))
+    done.count(add_observed(store, batch, records, seen.blobs, licence=licence))
 
 
 def crystal_properties(crystals: Crystals, method: Method | None) -> list[tuple[Property, ...]]:
@@ -141,6 +145,7 @@ def ingest_table(
     *,
     method: Method,
     doi: str = "",
+    licence: str = "",
     progress: bool | None = False,
 ) -> Ingested:
     """Store a table of values for compositions.
@@ -157,6 +162,8 @@ def ingest_table(
         How the values were obtained.
     doi
         Where they were published; a column of DOIs goes before it.
+    licence
+        Under which they are given.
     progress
         Show a bar; by default not.
     """
@@ -168,7 +175,7 @@ def ingest_table(
     done.left_out |= {one.header: one.reason for one in meanings if one.reason}
     rows = track(table.rows(), label=f"ingesting {table.path.name}", show=progress)
     for part in in_parts(_records(rows, table, meanings, method, doi, done.refused), ROWS_AT_ONCE):
-        done.count(store.add_records(part))
+        done.count(store.add_records(part, licence=licence))
     return done
 
 

@@ -22,8 +22,9 @@ from materialabs.store.records import Record
 from materialabs.store.rows import chunks, next_id
 from materialabs.store.store import Store
 from materialabs.store.upload import read_crystals
+from materialabs.store.values import narrow, unit_conflicts
 from materialabs.store.withdraw import authors_of, is_buried
-from materialabs.store.writer import record_places, store_contents
+from materialabs.store.writer import lacking_contents, record_places, store_contents
 
 MEMORY: Final = 256_000_000
 """Bytes of content held at once; batches are halved until they fit."""
@@ -91,6 +92,7 @@ class Collector:
             record = Record.from_document(json.loads(body))
             if record.canonical() != body:
                 raise IntegrityError("its bytes are not in canonical form")
+            narrow(record.properties)
         except (MaterialabsError, ValueError, KeyError, TypeError, RecursionError) as error:
             message = f"The record {name.hex()} of the log {self.origin} is none: {error}"
             raise MirrorError(Evidence("damaged", message)) from error
@@ -126,9 +128,11 @@ class Contents:
     crystals: Any
     blobs: dict[bytes, bytes]
 
-    def store(self, connection: Connection) -> int:
-        """Store it; gives how many records were new."""
+    def store(self, connection: Connection) -> Stored:
+        """Store it, and tell what is new."""
         places = record_places(connection, self.records)
+        lacking = lacking_contents(self.records, places)
+        conflicts = unit_conflicts(connection, lacking)
         store_contents(connection, self.crystals, self.records, self.blobs, places)
         table = schema.records
         known = _known(connection, table, self.gone)
@@ -140,7 +144,26 @@ class Contents:
         ]  # fmt: skip
         if rows:
             connection.execute(insert(table), rows)
-        return sum(record.hash not in places for record in self.records)
+        return Stored(
+            sum(record.hash not in places for record in self.records),
+            [(record.hash.hex(), reason) for record, reason in conflicts],
+        )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was stored of a batch.
+
+    Parameters
+    ----------
+    records
+        How many were new.
+    set_aside
+        (record, reason) of those with a number that no filter can compare; the record is here.
+    """
+
+    records: int
+    set_aside: list[tuple[str, str]]
 
 
 def _held(connection: Connection, names: list[bytes]) -> dict[bytes, bytes | None]:

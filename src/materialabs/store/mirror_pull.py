@@ -30,7 +30,7 @@ from materialabs.store.log import (
     read_frontier,
     read_keyring,
 )
-from materialabs.store.mirror_contents import Collector, is_wanted, settle
+from materialabs.store.mirror_contents import Collector, Stored, is_wanted, settle
 from materialabs.store.node import Node, NodeHashes, TooMuchError
 from materialabs.store.rows import next_id
 from materialabs.store.store import Store
@@ -62,6 +62,7 @@ class Pull:
     frontier: Frontier = field(default_factory=Frontier)
     entries: int = 0
     records: int = 0
+    set_aside: list[tuple[str, str]] = field(default_factory=list)
     _ahead: set[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -124,7 +125,7 @@ class Pull:
         with writing(self.store.engine) as connection:
             row = self._locked(connection, first)
             self.row = row
-            self.records += content.store(connection)
+            stored = content.store(connection)
             keep_entries(connection, self.log, self.frontier, entries)
             self._mark(connection, proof)
             for entry in entries:
@@ -132,6 +133,7 @@ class Pull:
                     settle(connection, bytes.fromhex(entry.record))
         self._ring = ring
         self.entries += len(entries)
+        self._count(stored)
 
     def _proved(self, frontier: Frontier, leaves: list[bytes]) -> list[bytes]:
         """The proof that these entries are the next ones of what the checkpoint stands for."""
@@ -258,4 +260,9 @@ class Pull:
         self._ahead = set()
         content = self._collector().collect(lost)
         with writing(self.store.engine) as connection:
-            self.records += content.store(connection)
+            stored = content.store(connection)
+        self._count(stored)
+
+    def _count(self, stored: Stored) -> None:
+        self.records += stored.records
+        self.set_aside += stored.set_aside

@@ -79,12 +79,15 @@ class Synced:
         The log, and how many entries of it are here now.
     entries, records
         How many were new.
+    set_aside
+        (record, reason) of records that are here with a number that no filter can compare.
     """
 
     origin: str
     size: int
     entries: int
     records: int
+    set_aside: tuple[tuple[str, str], ...] = ()
 
 
 def mirror_add(
@@ -223,7 +226,13 @@ def _pulled(store: Store, known: Mirror, nodes: list[Node], row: Any, shown: str
             update(table).where(table.c.url == known.url).values(synced=int(time.time()))
         )
     scrub(store)
-    return Synced(known.verifier.name, pull.frontier.size, pull.entries, pull.records)
+    return Synced(
+        known.verifier.name,
+        pull.frontier.size,
+        pull.entries,
+        pull.records,
+        tuple(pull.set_aside),
+    )
 
 
 def _believed(shown: str, verifier: Verifier) -> tuple[Checkpoint, str]:

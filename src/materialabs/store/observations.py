@@ -80,10 +80,12 @@ class PreparedRecord:
     entry: LogEntry
 
 
-def prepare_record(record: Record, signer: EntrySigner, time: str | None = None) -> PreparedRecord:
-    """Canonical bytes, id and signature of a record."""
+def prepare_record(
+    record: Record, signer: EntrySigner, time: str | None = None, licence: str = ""
+) -> PreparedRecord:
+    """Canonical bytes, id and signature of a record, given under a licence."""
     body = record.canonical()
-    return signed_record(record, body, record_entry(record_id(body), signer, time))
+    return signed_record(record, body, record_entry(record_id(body), signer, time, licence))
 
 
 def signed_record(record: Record, body: bytes, entry: LogEntry) -> PreparedRecord:

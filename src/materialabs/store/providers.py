@@ -1,7 +1,7 @@
 """Import structures from a running OPTIMADE provider, page by page, resumable at any moment.
 
-Each page is one transaction; the address of the next page is kept in the table ``imports`` behind
-it. A page that was stored although its address was not kept is fetched again and changes nothing.
+Each page is one transaction, which also keeps the address of the next page (table ``imports``):
+whenever a run is broken off, the next one goes on with the first page that is not stored.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from materialabs.crystals.files.entries import Entry, assemble
 from materialabs.crystals.files.entries import Refused as Unread
 from materialabs.crystals.files.json_objects import entries_in
 from materialabs.crystals.files.limits import Limits
 from materialabs.errors import ExternalError, MaterialabsError
+from materialabs.ledger.entries import LONGEST_LICENCE, check_licence, is_licence
 from materialabs.progress import track
 from materialabs.store import schema
 from materialabs.store.adding import add_observed
@@ -63,7 +65,7 @@ class Imported:
     left_out
         The provider's fields that were not kept, and why.
     licence
-        What the provider states.
+        Of the records: what was given, or what the provider states.
     provider
         Its name.
     """
@@ -95,6 +97,7 @@ def import_optimade(
     *,
     method: Method | None = None,
     doi: str = "",
+    licence: str = "",
     page_limit: int = PAGE,
     restart: bool = False,
     fetcher: Fetcher | None = None,
@@ -115,6 +118,8 @@ def import_optimade(
         out. Those of the Materials Project, Alexandria and OQMD are known.
     doi
         Where the data were published.
+    licence
+        Under which they are given; by default what the provider states.
     page_limit
         Structures on a page.
     restart
@@ -134,12 +139,12 @@ def import_optimade(
     source = f"{base} {json.dumps(filter)}"
     start = None if restart else _position(store, source)
     done.resumed = start is not None
-    done.licence = _licence(client, base)
+    done.licence = check_licence(licence) or _licence(client, base)
     walk = _Walk(client, base, start or first, first)
     for page in track(walk.pages(), label=f"importing from {urlsplit(base).netloc}", show=progress):
         _describe(page, done)
-        done.count(_store_page(store, page, fields, doi, done))
-        _keep(store, source, walk.following)
+        keep = partial(_keep, source=source, following=walk.following)
+        done.count(_store_page(store, page, fields, doi, done, keep))
     done.left_out = dict(fields.left_out)
     return done
 
@@ -177,12 +182,14 @@ def _licence(client: Fetcher, base: str) -> str:
         attributes = document["data"]["attributes"]
     except (MaterialabsError, KeyError, TypeError):
         return ""
-    available = attributes.get("available_licenses") or attributes.get("license")
+    names = ("available_licenses", "available_licenses_for_entries", "license")
+    available = next((attributes[name] for name in names if attributes.get(name)), "")
     if isinstance(available, Mapping):
-        available = available.get("href")
+        available = available.get("href") or ""
     if isinstance(available, list):
-        available = ", ".join(str(one) for one in available)
-    return str(available or "")[:500]
+        available = " OR ".join(str(one) for one in available)
+    stated = " ".join(str(available).split())[:LONGEST_LICENCE].strip()
+    return stated if is_licence(stated) else ""
 
 
 # -- pages ----------------------------------------------------------------------------------------
@@ -293,16 +300,25 @@ def _describe(page: Mapping[str, Any], done: Imported) -> None:
 
 
 def _store_page(
-    store: Store, page: Mapping[str, Any], fields: ProviderFields, doi: str, done: Imported
+    store: Store,
+    page: Mapping[str, Any],
+    fields: ProviderFields,
+    doi: str,
+    done: Imported,
+    keep: Callable[[Connection], None],
 ) -> Written:
+    """Store what can be read of a page, and where the import goes on, in one transaction."""
     entries, attributes = _read(page["data"], done)
     crystals, kept, refused = assemble(entries, Limits())
     done.refused += [(entries[place].place, reason) for place, reason in refused]
     if not kept:
+        with writing(store.engine) as connection:
+            keep(connection)
         return Written(0, 0, 0, done.written.size)
     crystals = crystals.replace(columns={"id": crystals.ids()})
     properties = [fields.properties(attributes[place]) for place in kept]
-    return add_observed(store, crystals, records_of(crystals, properties, doi=doi))
+    records = records_of(crystals, properties, doi=doi)
+    return add_observed(store, crystals, records, licence=done.licence, also=keep)
 
 
 def _read(data: Sequence[Any], done: Imported) -> tuple[list[Entry], list[Mapping[str, Any]]]:
@@ -329,12 +345,11 @@ def _position(store: Store, source: str) -> str | None:
     return found or None
 
 
-def _keep(store: Store, source: str, following: str | None) -> None:
+def _keep(connection: Connection, source: str, following: str | None) -> None:
     """Remember the next page; nothing when the import is complete."""
     table = schema.imports
-    with writing(store.engine) as connection:
-        connection.execute(delete(table).where(table.c.source == source))
-        if following is not None:
-            connection.execute(
-                insert(table).values(source=source, position=following, updated=int(time.time()))
-            )
+    connection.execute(delete(table).where(table.c.source == source))
+    if following is not None:
+        connection.execute(
+            insert(table).values(source=source, position=following, updated=int(time.time()))
+        )

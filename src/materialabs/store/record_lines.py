@@ -1,7 +1,8 @@
 """Records as JSON lines: what a store exports so that another takes them in with the same ids.
 
 Each line holds a record's id, the record, the bytes of its crystal and of its blobs in base64, the
-signed entry of the log that it came from, and its crystal as plain numbers for other readers::
+signed entries of the logs that it came from (with the licence under which its contributor gave it),
+and its crystal as plain numbers for other readers::
 
     {"id": ..., "record": {...}, "content": ..., "blobs": {...}, "entries": [...],
      "structure": {...}}
@@ -15,7 +16,7 @@ import gzip
 import hashlib
 import json
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,9 @@ from typing import Any, Final
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.blobs import from_blobs, to_blobs
 from materialabs.errors import IntegrityError, MaterialabsError
+from materialabs.ledger.entries import LogEntry, any_of
 from materialabs.progress import track
+from materialabs.store.canonical import strict_json
 from materialabs.store.observations import prepare_crystals, prepare_record
 from materialabs.store.records import Record
 from materialabs.store.store import Store
@@ -45,6 +48,7 @@ class _Batch:
     """Lines that go into one transaction."""
 
     records: list[Record] = field(default_factory=list)
+    licences: list[str] = field(default_factory=list)
     contents: dict[str, bytes] = field(default_factory=dict)
     blobs: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -71,6 +75,7 @@ def ingest_record_lines(
     path: str | Path,
     count: Callable[[Written], None],
     *,
+    licence: str = "",
     progress: bool | None = False,
 ) -> list[tuple[str, str]]:
     """Store the records of a file under their own ids; gives (place, reason) of refused lines.
@@ -83,6 +88,8 @@ def ingest_record_lines(
         JSON lines, packed or not.
     count
         Told of each transaction.
+    licence
+        Of records that come without one.
     progress
         Show a bar.
     """
@@ -90,7 +97,7 @@ def ingest_record_lines(
     batch = _Batch()
     for place, line in track(_lines(Path(path)), label="ingesting records", show=progress):
         try:
-            _take(line, batch)
+            _take(line, batch, licence)
         except (MaterialabsError, ValueError, KeyError, TypeError, AttributeError) as error:
             refused.append((place, f"is not a sound record: {error}"))
         if len(batch.records) == RECORDS_AT_ONCE:
@@ -110,7 +117,7 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{path}, line {number}", line
 
 
-def _take(line: bytes, batch: _Batch) -> None:
+def _take(line: bytes, batch: _Batch, licence: str) -> None:
     """Check one line against its hashes and add it to the batch."""
     document = json.loads(line)
     record = Record.from_document(document["record"])
@@ -119,6 +126,7 @@ def _take(line: bytes, batch: _Batch) -> None:
     content = base64.b64decode(document["content"], validate=True) if record.crystal else b""
     if record.crystal and hashlib.sha256(content).hexdigest() != record.crystal:
         raise IntegrityError("the crystal is not the record's own.")
+    stated = _licence(document.get("entries", ()), record.id)
     blobs = {}
     for name in (one.blob for one in record.properties if one.blob):
         blobs[bytes.fromhex(name)] = base64.b64decode(document["blobs"][name], validate=True)
@@ -130,6 +138,16 @@ def _take(line: bytes, batch: _Batch) -> None:
         batch.contents[record.crystal] = content
     batch.blobs |= blobs
     batch.records.append(record)
+    batch.licences.append(stated or licence)
+
+
+def _licence(entries: Sequence[Mapping[str, Any]], record: str) -> str:
+    """Under which a record was given where it comes from."""
+    leaves = [base64.b64decode(one["leaf"], validate=True) for one in entries]
+    told = [LogEntry.parse(leaf) for leaf in leaves]
+    if any(one.record != record for one in told):
+        raise IntegrityError("an entry speaks of another record.")
+    return any_of(told)
 
 
 def _store(store: Store, batch: _Batch) -> Written:
@@ -138,23 +156,25 @@ def _store(store: Store, batch: _Batch) -> Written:
     if crystals is not None and to_blobs(crystals) != contents:
         # site columns of different kinds change one another in one batch
         return _store_singly(store, batch)
-    return _commit(store, crystals, batch.records, batch.blobs)
+    return _commit(store, crystals, batch)
 
 
-def _commit(
-    store: Store, crystals: Crystals | None, records: list[Record], blobs: dict[bytes, bytes]
-) -> Written:
+def _commit(store: Store, crystals: Crystals | None, batch: _Batch) -> Written:
     signer = store.identity.contributor
     prepared = None if crystals is None else prepare_crystals(crystals)
-    return store.commit(prepared, [prepare_record(record, signer) for record in records], blobs)
+    records = [
+        prepare_record(record, signer, licence=licence)
+        for record, licence in zip(batch.records, batch.licences, strict=True)
+    ]
+    return store.commit(prepared, records, batch.blobs)
 
 
 def _store_singly(store: Store, batch: _Batch) -> Written:
     total = Written(0, 0, 0, 0)
-    for record in batch.records:
+    for record, licence in zip(batch.records, batch.licences, strict=True):
         content = batch.contents.get(record.crystal)
         crystals = None if content is None else from_blobs([content])
-        done = _commit(store, crystals, [record], batch.blobs)
+        done = _commit(store, crystals, _Batch([record], [licence], blobs=batch.blobs))
         total = Written(
             total.crystals + done.crystals,
             total.records + done.records,
@@ -182,7 +202,7 @@ def record_line(
         rest["entries"] = entries
     if structure is not None:
         rest["structure"] = structure
-    tail = json.dumps(rest, separators=(",", ":"))[1:]
+    tail = strict_json(rest)[1:]
     comma = "," if rest else ""
     return f'{{"id":"{name}","record":{body.decode()}{comma}{tail}\n'
 

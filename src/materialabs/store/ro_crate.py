@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
-from materialabs.errors import MaterialabsError
+from materialabs.errors import MaterialabsError, NotFound
 from materialabs.ledger.keyring import Keyring
 from materialabs.store.database import reading
-from materialabs.store.export_pages import entries_of, structure_pages, values_of
+from materialabs.store.export_pages import entries_of, values_of
 from materialabs.store.identity import log_verifier
 from materialabs.store.store import Store
 
@@ -48,13 +50,18 @@ class _Facts:
     def __init__(self) -> None:
         self.contributors: set[str] = set()
         self.dois: set[str] = set()
+        self.licences: set[str] = set()
         self.measured: set[tuple[str, str, str, str]] = set()
 
     def gather(self, store: Store, chosen: Selection) -> None:
-        for page in structure_pages(store, chosen.results(store)):
+        """Read the records that are exported."""
+        from materialabs.store.export import Exported, pages
+
+        for page in pages(store, chosen, "jsonl", Exported(), progress=False):
             records = [record for listed in page.records.values() for record in listed]
             for entries in entries_of(store, [record.name for record in records]).values():
                 self.contributors |= {entry.contributor for entry in entries}
+            self.licences |= {record.licence for record in records}
             self.dois |= {record.record.doi for record in records if record.record.doi}
             for value in values_of(records):
                 method = value.one.method
@@ -79,7 +86,7 @@ def write_crate(
     folder
         Empty.
     licence
-        URL or SPDX name; where it is empty the crate says that none is stated.
+        URL or SPDX name of the whole; where it is empty, those that the records were given under.
     done, progress
         As for an export.
     """
@@ -87,16 +94,18 @@ def write_crate(
 
     began = datetime.now(UTC)
     for number, (name, (kind, _, _)) in enumerate(PARTS.items()):
-        write_lines(store, chosen, kind, folder / name, done if number == 0 else Exported(),
-                    progress)  # fmt: skip
+        with suppress(NotFound) if number else nullcontext():  # records without a structure
+            write_lines(store, chosen, kind, folder / name, done if number == 0 else Exported(),
+                        progress)  # fmt: skip
     (folder / CHECKPOINT).write_text(store.checkpoint, encoding="utf-8")
     facts = _Facts()
     facts.gather(store, chosen)
+    licences = [licence] if licence else sorted(facts.licences) or [""]
     graph = [
         _descriptor(),
-        _root(chosen, done, licence, facts, began),
+        _root(chosen, done, licences, facts, began),
         *_files(folder),
-        *_licence(licence),
+        *_licences(licences),
         *_people(store, facts),
         *_publications(facts),
         *_measured(facts),
@@ -116,8 +125,9 @@ def _descriptor() -> dict[str, Any]:
 
 
 def _root(
-    chosen: Selection, done: Exported, licence: str, facts: _Facts, began: datetime
+    chosen: Selection, done: Exported, licences: list[str], facts: _Facts, began: datetime
 ) -> dict[str, Any]:
+    named = [{"@id": _licence_id(one)} for one in licences]
     what = f"the filter {chosen.filter}" if chosen.filter.strip() else "everything"
     return {
         "@id": "./",
@@ -128,7 +138,7 @@ def _root(
             f"materialabs store; selected: {what}."
         ),
         "datePublished": began.date().isoformat(),
-        "license": {"@id": _licence_id(licence)},
+        "license": named[0] if len(named) == 1 else named,
         "hasPart": [{"@id": name} for name in (*PARTS, CHECKPOINT)],
         "contributor": [{"@id": f"#{key}"} for key in sorted(facts.contributors)],
         "citation": [{"@id": _doi_url(doi)} for doi in sorted(facts.dois)],
@@ -163,22 +173,25 @@ def _sha256(path: Path) -> str:
 
 
 def _licence_id(licence: str) -> str:
-    if not licence:
-        return "#licence"
     if licence.startswith(("http://", "https://")):
         return licence
-    return LICENCES.get(licence, "#licence")
+    plain = quote(licence, safe="")
+    return LICENCES.get(licence, f"#licence-{plain}" if plain else "#licence")
 
 
-def _licence(licence: str) -> list[dict[str, Any]]:
-    known = next((name for name, url in LICENCES.items() if licence in (name, url)), licence)
+def _licences(licences: list[str]) -> list[dict[str, Any]]:
+    """What the licences are; one that several records state is one entity."""
+    names = {url: name for name, url in LICENCES.items()}
+    found = {_licence_id(licence): licence for licence in licences}
     return [
         {
-            "@id": _licence_id(licence),
+            "@id": identity,
             "@type": "CreativeWork",
-            "name": known or "Not stated",
-            "description": known or "The exporter has stated no licence: ask the contributors.",
+            "name": names.get(identity, licence) or "Not stated",
+            "description": names.get(identity, licence)
+            or "No licence is stated for some records: ask their contributors.",
         }
+        for identity, licence in found.items()
     ]
 
 

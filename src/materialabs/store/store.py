@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +94,7 @@ class Store:
         properties: Sequence[tuple[Property, ...]] | None = None,
         *,
         doi: str = "",
+        licence: str = "",
     ) -> Written:
         """Store crystals, each with its properties, as one record a crystal.
 
@@ -105,13 +106,15 @@ class Store:
             For each crystal; none by default.
         doi
             Where they were published.
+        licence
+            Under which they are given, such as CC-BY-4.0; the contributor signs for it.
         """
         listed = properties or [()] * len(crystals)
         totals = Written(0, 0, 0, 0)
         for start in range(0, len(crystals), BATCH):
             part = crystals[start : start + BATCH]
             records = records_of(part, listed[start : start + BATCH], doi=doi)
-            done = self._write(part, records, {})
+            done = self._write(part, records, {}, licence)
             totals = Written(
                 totals.crystals + done.crystals,
                 totals.records + done.records,
@@ -121,17 +124,27 @@ class Store:
         return totals
 
     def add_records(
-        self, records: Sequence[Record], blobs: dict[bytes, bytes] | None = None
+        self,
+        records: Sequence[Record],
+        blobs: dict[bytes, bytes] | None = None,
+        *,
+        licence: str = "",
     ) -> Written:
         """Store records whose crystals are there already, or that have a composition only."""
-        return self._write(None, records, blobs or {})
+        return self._write(None, records, blobs or {}, licence)
 
     def _write(
-        self, crystals: Crystals | None, records: Sequence[Record], blobs: dict[bytes, bytes]
+        self,
+        crystals: Crystals | None,
+        records: Sequence[Record],
+        blobs: dict[bytes, bytes],
+        licence: str,
     ) -> Written:
         identity = self.identity
         prepared = None if crystals is None else prepare_crystals(crystals)
-        signed = [prepare_record(record, identity.contributor) for record in records]
+        signed = [
+            prepare_record(record, identity.contributor, licence=licence) for record in records
+        ]
         return self.commit(prepared, signed, blobs)
 
     def commit(
@@ -139,12 +152,23 @@ class Store:
         crystals: PreparedCrystals | None,
         records: Sequence[PreparedRecord],
         blobs: dict[bytes, bytes],
+        also: Callable[[Connection], None] | None = None,
     ) -> Written:
-        """Store in one transaction what was prepared and signed with this store's keys."""
+        """Store in one transaction what was prepared and signed with this store's keys.
+
+        Parameters
+        ----------
+        crystals, records, blobs
+            As for :func:`~materialabs.store.writer.write`.
+        also
+            What else belongs to the transaction.
+        """
         identity = self.identity
         with writing(self.engine) as connection:
             self._require_counting(connection, identity)
             written = write(connection, crystals, records, identity.signer, blobs)
+            if also is not None:
+                also(connection)
         self._wrote = True
         self.publish()
         return written

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from materialabs.ledger.entries import DOMAIN, LogEntry, record_statement, timestamp
+from materialabs.ledger.entries import (
+    DOMAIN,
+    LogEntry,
+    check_licence,
+    record_fields,
+    record_statement,
+    timestamp,
+)
 from materialabs.ledger.signing import SigningPool
 from materialabs.store.observations import PreparedRecord, signed_record
 from materialabs.store.records import Record, record_id
@@ -38,7 +45,9 @@ def signing_processes(cores: int) -> int:
     return max(cores - WRITING_CORES, min(cores - 1, 1))
 
 
-def add_stream(store: Store, records: Iterable[Record], *, processes: int) -> Written:
+def add_stream(
+    store: Store, records: Iterable[Record], *, processes: int, licence: str = ""
+) -> Written:
     """Store records that have a composition only, or whose crystals are in the store already.
 
     Each transaction holds about half a second of work and is on the disk when the next begins.
@@ -52,9 +61,11 @@ def add_stream(store: Store, records: Iterable[Record], *, processes: int) -> Wr
         As many as you like; they are read as they are needed.
     processes
         That sign (:func:`signing_processes`); none to sign here.
+    licence
+        Under which they are given.
     """
     with SigningPool(store.identity.contributor, processes) as pool:
-        return _Stream(store, pool).run(iter(records))
+        return _Stream(store, pool, check_licence(licence)).run(iter(records))
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,10 @@ class _Batch:
 class _Stream:
     """The state of one :func:`add_stream`."""
 
-    def __init__(self, store: Store, pool: SigningPool) -> None:
+    def __init__(self, store: Store, pool: SigningPool, licence: str) -> None:
         self.store = store
         self.pool = pool
+        self.licence = licence
         self.contributor = store.identity.contributor.id
         self.size = FIRST_BATCH
         self.total = Written(0, 0, 0, 0)
@@ -99,7 +111,10 @@ class _Stream:
         bodies = [record.canonical() for record in records]
         names = [record_id(body) for body in bodies]
         moment = timestamp()
-        messages = [DOMAIN + record_statement(self.contributor, moment, name) for name in names]
+        messages = [
+            DOMAIN + record_statement(self.contributor, moment, name, self.licence)
+            for name in names
+        ]
         return _Batch(records, bodies, names, moment, self.pool.sign(messages))
 
     def _write(self, batch: _Batch) -> None:
@@ -120,8 +135,10 @@ class _Stream:
         signatures = (one for part in batch.signatures for one in part.result())
         parts = zip(batch.records, batch.bodies, batch.names, signatures, strict=True)
         return [
-            signed_record(
-                record, body, LogEntry("record", self.contributor, batch.time, {"record": name}, by)
-            )
+            signed_record(record, body, self._entry(batch.time, name, by))
             for record, body, name, by in parts
         ]
+
+    def _entry(self, time: str, name: str, signature: bytes) -> LogEntry:
+        fields = record_fields(name, self.licence)
+        return LogEntry("record", self.contributor, time, fields, signature)

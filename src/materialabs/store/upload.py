@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,12 @@ from materialabs.ledger.entries import LogEntry
 from materialabs.store import schema
 from materialabs.store.database import writing
 from materialabs.store.log import read_keyring, read_state
-from materialabs.store.observations import PreparedRecord, prepare_crystals, signed_record
+from materialabs.store.observations import (
+    PreparedCrystals,
+    PreparedRecord,
+    prepare_crystals,
+    signed_record,
+)
 from materialabs.store.records import Record, record_id
 from materialabs.store.rows import chunks
 from materialabs.store.shapes import check_shape
@@ -60,19 +65,30 @@ class Upload:
     blobs: Sequence[bytes] = ()
 
 
-def accept(store: Store, upload: Upload) -> Written:
+def accept(
+    store: Store,
+    upload: Upload,
+    contents: Callable[[Upload], PreparedCrystals | None] | None = None,
+) -> Written:
     """Store an upload, all of it or nothing.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    upload
+        What was sent.
+    contents
+        Prepares its crystals elsewhere; :func:`prepared_contents` by default.
 
     Raises
     ------
     IntegrityError
         Naming the first signature, key or hash that is wrong.
     """
-    crystals = read_crystals(upload.crystals)
-    _check_sizes(crystals)
+    ready = (contents or prepared_contents)(upload)
+    prepared = prepared_records(upload)
     blobs = {hashlib.sha256(content).digest(): content for content in upload.blobs}
-    prepared = [_prepare(*pair) for pair in zip(upload.records, upload.leaves, strict=True)]
-    ready = prepare_crystals(crystals) if len(crystals) else None
     identity = store.identity
     with writing(store.engine) as connection:
         ring = read_keyring(connection, identity.log.public)
@@ -83,6 +99,18 @@ def accept(store: Store, upload: Upload) -> Written:
         written = write(connection, ready, prepared, identity.signer, blobs)
     store.publish()
     return written
+
+
+def prepared_contents(upload: Upload) -> PreparedCrystals | None:
+    """The crystals of an upload, checked, with what the store derives from them."""
+    crystals = read_crystals(upload.crystals)
+    _check_sizes(crystals)
+    return prepare_crystals(crystals) if len(crystals) else None
+
+
+def prepared_records(upload: Upload) -> list[PreparedRecord]:
+    """The records of an upload, each checked against its entry."""
+    return [_prepare(*pair) for pair in zip(upload.records, upload.leaves, strict=True)]
 
 
 def read_crystals(contents: Sequence[bytes]) -> Crystals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -62,12 +63,17 @@ def value_row(
     names: dict[str, tuple[int, str]],
     levels: dict[str, int],
 ) -> dict[str, Any]:
-    """The row of the narrow table for one property of a record."""
+    """The row of the narrow table for one property of a record.
+
+    A number whose unit does not convert stands in its record alone: here it is empty, so that no
+    filter compares it.
+    """
     name_id, base = names[one.name]
     number = text = uncertainty = None
     if isinstance(one.value, (int, float)):
-        number = to_base(one.name, float(one.value), one.unit, base)
-        if one.uncertainty is not None:
+        with suppress(InputError):
+            number = to_base(one.name, float(one.value), one.unit, base)
+        if number is not None and one.uncertainty is not None:
             uncertainty = to_base(one.name, one.uncertainty, one.unit, base)
     elif isinstance(one.value, str):
         text = one.value
@@ -81,6 +87,38 @@ def value_row(
         "text": text,
         "uncertainty": uncertainty,
     }
+
+
+def unit_conflicts(
+    connection: Connection, records: Iterable[PreparedRecord]
+) -> list[tuple[PreparedRecord, str]]:
+    """Records with a number whose unit does not convert to the one it would be kept in, and why."""
+    table = schema.property_names
+    rows = connection.execute(select(table.c.name, table.c.unit))
+    bases = {str(row.name): str(row.unit) for row in rows}
+    reasons: dict[tuple[str, str], str] = {}
+    found = []
+    for record in records:
+        told = {
+            (one.name, one.unit): bases.setdefault(one.name, base_unit(one.name, one.unit))
+            for one in narrow(record.properties)
+            if isinstance(one.value, (int, float))
+        }
+        for (name, unit), base in told.items():
+            if (name, unit) not in reasons:
+                reasons[name, unit] = _conflict(name, unit, base)
+        reason = next((reasons[pair] for pair in told if reasons[pair]), "")
+        if reason:
+            found.append((record, reason))
+    return found
+
+
+def _conflict(name: str, unit: str, base: str) -> str:
+    try:
+        to_base(name, 1.0, unit, base)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _name_ids(connection: Connection, properties: Iterable[Property]) -> dict[str, tuple[int, str]]:

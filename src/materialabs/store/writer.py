@@ -17,7 +17,7 @@ from materialabs.store.log import append, read_state
 from materialabs.store.observations import PreparedCrystals, PreparedRecord, read_record
 from materialabs.store.records import Property
 from materialabs.store.rows import chunks, insert_rows, lookup, next_id
-from materialabs.store.values import refresh_preferred, store_values
+from materialabs.store.values import refresh_preferred, store_values, unit_conflicts
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def write(
     fresh = _fresh_records(connection, records, places)
     if not fresh:
         return Written(0, 0, len(records), read_state(connection).frontier.size)
+    for _, reason in unit_conflicts(connection, lacking_contents(fresh, places)):
+        raise InputError(reason)
     made = store_contents(connection, crystals, fresh, blobs or {}, places)
     state = append(connection, [record.entry for record in fresh], signer)
     return Written(made, len(fresh), len(records) - len(fresh), state.frontier.size)
@@ -119,6 +121,13 @@ def _fresh_records(
     return list(fresh.values())
 
 
+def lacking_contents(
+    records: Sequence[PreparedRecord], places: dict[bytes, RecordPlace]
+) -> list[PreparedRecord]:
+    """Records whose contents are not in the store, or were withdrawn."""
+    return [record for record in records if record.hash not in places or places[record.hash].empty]
+
+
 def store_contents(
     connection: Connection,
     crystals: PreparedCrystals | None,
@@ -133,13 +142,12 @@ def store_contents(
     connection
         Inside a writing transaction, which also appends the entries to some log.
     crystals, records, blobs
-        As for :func:`write`; only what the records need is stored.
+        As for :func:`write`; only what the records need is stored. Numbers in units that do not
+        compare stay in their records (:func:`~materialabs.store.values.unit_conflicts`).
     places
         Where records of these stand already (:func:`record_places`).
     """
-    lacking = [
-        record for record in records if record.hash not in places or places[record.hash].empty
-    ]
+    lacking = lacking_contents(records, places)
     _store_blobs(connection, lacking, blobs)
     ids, made = _crystal_ids(connection, crystals, records, lacking)
     numbers = _store_records(connection, lacking, ids, places)

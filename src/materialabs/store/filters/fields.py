@@ -14,6 +14,9 @@ from materialabs.store.schema import WIDE_PROPERTIES
 PREFIX: Final = "_materialabs_"
 """Stands before our own properties over HTTP; elsewhere it is added."""
 
+VALUES: Final = f"{PREFIX}values"
+"""Property that lists all values of a structure, each with its unit, method and level."""
+
 Kind = Literal["string", "integer", "float", "timestamp", "boolean", "strings", "integers", "none"]
 
 
@@ -115,7 +118,8 @@ def _own() -> list[Field]:
         meaning = f"preferred value of {name.replace('_', ' ')}, without models"
         unit = units.get(name, "eV/atom")
         fields.append(Field(PREFIX + name, "float", name, meaning, unit, sortable=True))
-    return fields
+    told = "all values, the preferred of each property first, each with unit, method, level, record"
+    return [*fields, Field(VALUES, "none", meaning=told, queryable=False)]
 
 
 FIELDS: Final[dict[str, Field]] = {field.name: field for field in (*_standard(), *_own())}
