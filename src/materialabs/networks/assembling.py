@@ -1,0 +1,374 @@
+"""From trained members to a model: volumes, calibration, domain, one look at the test side, card.
+
+What is measured is what ships: the members are read back from the file that was written, in the
+precision that it holds, before anything is fitted or judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialabs.crystals.batch import Crystals
+from materialabs.crystals.compositions import Compositions
+from materialabs.networks import cards, domain
+from materialabs.networks.bond_network import BondNetworkShape
+from materialabs.networks.calibration import FEWEST as FEWEST_TO_CALIBRATE
+from materialabs.networks.calibration import Calibration
+from materialabs.networks.composition_network import CompositionNetworkShape
+from materialabs.networks.domain import Domain
+from materialabs.networks.ensembles import (
+    Answers,
+    BondEnsemble,
+    CompositionEnsemble,
+    State,
+)
+from materialabs.networks.graphs import BondGraphs
+from materialabs.networks.heads import Head, places_of
+from materialabs.networks.inputs import cell_volumes
+from materialabs.networks.model_files import (
+    CARD,
+    SCHEMA,
+    WEIGHTS,
+    hashes_of,
+    read_weights,
+    write_calibrations,
+    write_domains,
+    write_json,
+    write_weights,
+)
+from materialabs.networks.models import Model, probabilities
+from materialabs.networks.preparing import Prepared, UnrelaxedCopies
+from materialabs.networks.signals import chemical_groups, error_signals
+from materialabs.networks.training import Scaling
+from materialabs.networks.training_data import TrainingData
+from materialabs.networks.volume_trials import ONE, TrialError, VolumeTrial, at_volumes, chosen, tried
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+TEMPERATURES: Final = np.geomspace(0.25, 4.0, 81)
+"""What scores of classes are divided by; the best is chosen on held-out rows."""
+
+FEWEST_TRIALS: Final = 50
+"""Unrelaxed validation crystals with a value; with fewer the given volume alone is used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Trained members, before they are written.
+
+    Parameters
+    ----------
+    shape
+        Of every network.
+    states
+        Weights of each member.
+    scaling
+        What takes their outputs to the units of the targets.
+    recipes, histories
+        How each was trained, and what each epoch reached.
+    """
+
+    shape: BondNetworkShape | CompositionNetworkShape
+    states: Sequence[State]
+    scaling: Scaling
+    recipes: Sequence[Mapping[str, Any]]
+    histories: Sequence[Sequence[Mapping[str, Any]]]
+
+
+@dataclass(eq=False)
+class _Part:
+    """Rows that something is fitted on: what the members say of them, and what they are."""
+
+    answers: Answers
+    compositions: Compositions
+    volumes: Floats
+    rows: Rows
+
+
+@dataclass(eq=False)
+class Assembled:
+    """A finished model, and what it said of the test side.
+
+    Parameters
+    ----------
+    model
+        Read back from its folder.
+    predictions
+        By geometry and head, of the test rows.
+    rows
+        By geometry, the row of the table that each prediction is of.
+    """
+
+    model: Model
+    predictions: dict[tuple[str, str], Any] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(default_factory=dict)
+
+
+def assemble(
+    data: TrainingData, members: Members, prepared: Prepared | None, folder: Path, name: str
+) -> Assembled:
+    """Write a model's folder and judge the model, once, on the test rows.
+
+    Parameters
+    ----------
+    data
+        The table and its parts.
+    members
+        What training gave.
+    prepared
+        Graphs and unrelaxed copies; nothing where the model reads compositions.
+    folder
+        Gets the files; the card comes last.
+    name
+        Of the model.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD).unlink(missing_ok=True)
+    write_weights(folder, members.states, members.scaling)
+    states, scaling = read_weights(folder)
+    builder = _Builder(data, members, states, scaling, prepared)
+    fitted, trials = builder.fitted()
+    write_domains(folder, fitted.domains)
+    write_calibrations(folder, fitted.calibrations, fitted.temperatures)
+    card = _card(data, members, folder, name, trials)
+    write_json(folder / CARD, card)
+    judged = _judged(Model.load(folder), data, prepared)
+    write_json(folder / CARD, card | {"metrics": _metrics(judged, data)})
+    return Assembled(Model.load(folder), judged.predictions, judged.rows)
+
+
+@dataclass(eq=False)
+class _Fitted:
+    calibrations: dict[tuple[str, str], Calibration] = field(default_factory=dict)
+    temperatures: dict[str, float] = field(default_factory=dict)
+    domains: dict[str, Domain] = field(default_factory=dict)
+
+
+class _Builder:
+    """Fits everything that stands between the members' answers and calibrated predictions."""
+
+    def __init__(
+        self, data: TrainingData, members: Members, states: Sequence[State], scaling: Scaling,
+        prepared: Prepared | None,
+    ) -> None:  # fmt: skip
+        self.data, self.prepared = data, prepared
+        self.places = places_of(data.heads)
+        shape = members.shape
+        self.all: BondEnsemble | CompositionEnsemble
+        self.first: BondEnsemble | CompositionEnsemble
+        if isinstance(shape, BondNetworkShape):
+            self.all = BondEnsemble(shape, states, scaling)
+            self.first = BondEnsemble(shape, states[:1], scaling)
+        else:
+            self.all = CompositionEnsemble(shape, states, scaling)
+            self.first = CompositionEnsemble(shape, states[:1], scaling)
+
+    def fitted(self) -> tuple[_Fitted, dict[str, list[TrialError]]]:
+        """Domains, calibrations and temperatures, and what each set of volumes reached."""
+        found = _Fitted()
+        parts = self.data.parts
+        held = self._rows(self.all, parts.calibration)
+        self._fit(found, "relaxed", self._rows(self.first, parts.train), held, ONE)
+        if self.prepared is None:
+            return found, {}
+        trials = self._trials(self.prepared.copies["valid"])
+        learned = self._learned_unrelaxed(self.prepared)
+        away = self.prepared.copies["cal"]
+        answers: dict[VolumeTrial, _Part] = {}
+        for head in self.data.heads:
+            trial = chosen(trials[head.name]) if head.name in trials else ONE
+            if trial not in answers and len(away):
+                answers[trial] = self._copies(self.all, away, trial)
+            if trial in answers:
+                self._fit(found, "unrelaxed", learned, answers[trial], trial, only=head)
+        return found, trials
+
+    def _fit(
+        self, found: _Fitted, geometry: str, learned: _Part, held: _Part, trial: VolumeTrial,
+        *, only: Head | None = None,
+    ) -> None:  # fmt: skip
+        if geometry not in found.domains:
+            fitted = _domain(learned, held)
+            if fitted is not None:
+                found.domains[geometry] = fitted
+        for head in self.data.heads if only is None else (only,):
+            truth = self.data.targets[held.rows, self.places[head.name]]
+            known = np.flatnonzero(np.isfinite(truth).all(axis=1))
+            if len(known) < FEWEST_TO_CALIBRATE:
+                continue
+            if head.classes:
+                if geometry == "relaxed":
+                    values = held.answers.values[:, known, self.places[head.name]]
+                    found.temperatures[head.name] = best_temperature(values, truth[known])
+                continue
+            found.calibrations[geometry, head.name] = self._calibration(
+                held, known, truth[known, 0], self.places[head.name], found.domains.get(geometry)
+            )
+
+    def _calibration(
+        self, held: _Part, known: Rows, truth: Floats, place: slice, fitted: Domain | None
+    ) -> Calibration:
+        members = held.answers.values[:, known, place.start]
+        cells = held.compositions[known]
+        strange = {}
+        if fitted is not None:
+            judged = fitted.judge(held.answers.features[known], cells, held.volumes[known])
+            strange = {
+                "distance": judged.distance, "rarity": judged.rarity, "volume": judged.volume,
+            }  # fmt: skip
+        mean = members.mean(axis=0)
+        return Calibration.fit(
+            mean,
+            truth,
+            error_signals(mean, members, **strange),
+            chemical_groups(cells),
+            clusters=self.data.formulas[held.rows[known]],
+        )
+
+    def _trials(self, copies: UnrelaxedCopies) -> dict[str, list[TrialError]]:
+        """What each set of volumes reached for each head, where enough is known to choose."""
+        if not len(copies):
+            return {}
+        answers, found = None, {}
+        for head in self.data.heads:
+            column = self.places[head.name].start
+            truth = self.data.targets[copies.original, column]
+            if head.classes or np.isfinite(truth).sum() < FEWEST_TRIALS:
+                continue
+            if answers is None:
+                answers = at_volumes(self.all, copies.graphs)
+            found[head.name] = tried(answers, truth, column)
+        return found
+
+    def _rows(self, ensemble: BondEnsemble | CompositionEnsemble, rows: Rows) -> _Part:
+        cells = self.data.compositions[rows]
+        if self.prepared is None or not isinstance(ensemble, BondEnsemble):
+            return _Part(ensemble.answers(cells), cells, cell_volumes(None, cells), rows)  # type: ignore[arg-type]
+        graphs = self.prepared.relaxed.take(rows)
+        return _Part(ensemble.answers(graphs), cells, cell_volumes(graphs, cells), rows)
+
+    def _copies(self, ensemble: Any, copies: UnrelaxedCopies, trial: VolumeTrial) -> _Part:
+        cells = self.data.compositions[copies.original]
+        volumes = cell_volumes(copies.graphs, cells)
+        return _Part(trial.answers(ensemble, copies.graphs), cells, volumes, copies.original)
+
+    def _learned_unrelaxed(self, prepared: Prepared) -> _Part:
+        """Copies that were learned from, and what has none as it is."""
+        copies = prepared.copies["train"]
+        rest = np.setdiff1d(self.data.parts.train, copies.original)
+        graphs = BondGraphs.concat([copies.graphs, prepared.relaxed.take(rest)])
+        rows = np.concatenate([copies.original, rest])
+        return self._copies(self.first, UnrelaxedCopies(graphs, rows), ONE)
+
+
+def _domain(learned: _Part, held: _Part) -> Domain | None:
+    if min(len(learned.rows), len(held.rows)) < domain.FEWEST:
+        return None
+    return Domain.fit(
+        np.concatenate([learned.answers.features, held.answers.features]),
+        Compositions.concat([learned.compositions, held.compositions]),
+        np.concatenate([learned.volumes, held.volumes]),
+        np.arange(len(learned.rows) + len(held.rows)) >= len(learned.rows),
+    )
+
+
+def best_temperature(scores: Floats, truth: Floats) -> float:
+    """What scores [m, n, k] are divided by so that true classes [n, k] are most likely."""
+    place = truth.argmax(axis=1)
+    losses = [
+        -np.log(np.maximum(
+            probabilities(scores, float(temperature)).mean(axis=0)[np.arange(len(place)), place],
+            1e-12,
+        )).mean()
+        for temperature in TEMPERATURES
+    ]  # fmt: skip
+    return float(TEMPERATURES[int(np.argmin(losses))])
+
+
+def _judged(model: Model, data: TrainingData, prepared: Prepared | None) -> Assembled:
+    """Predictions of the test rows, relaxed by the very call that users make."""
+    judged, rows = Assembled(model), data.parts.test
+    inputs: Any = data.inputs[rows]
+    names = tuple(data.names[row] for row in rows.tolist())
+    judged.rows["relaxed"] = rows
+    for name, told in model.predict_heads(inputs).items():
+        judged.predictions["relaxed", name] = told.replace(ids=names)
+    if prepared is None or not isinstance(data.inputs, Crystals):
+        return judged
+    copies = prepared.copies["test"]
+    if len(copies):
+        judged.rows["unrelaxed"] = copies.original
+        names = tuple(data.names[row] for row in copies.original.tolist())
+        told_of = model.predict_graphs(
+            copies.graphs, data.compositions[copies.original], relaxed=False
+        )
+        for name, told in told_of.items():
+            judged.predictions["unrelaxed", name] = told.replace(ids=names)
+    return judged
+
+
+def _metrics(judged: Assembled, data: TrainingData) -> dict[str, Any]:
+    places, heads = places_of(data.heads), {head.name: head for head in data.heads}
+    found: dict[str, Any] = {geometry: {} for geometry in judged.rows}
+    for (geometry, name), told in judged.predictions.items():
+        rows = judged.rows[geometry]
+        truth = data.targets[rows, places[name]]
+        found[geometry][name] = (
+            cards.class_figures(told, truth, data.formulas[rows].tolist())
+            if heads[name].classes
+            else cards.number_figures(told, truth[:, 0], data.compositions[rows])
+        )
+    return found
+
+
+def _card(
+    data: TrainingData, members: Members, folder: Path, name: str,
+    trials: Mapping[str, Sequence[TrialError]],
+) -> dict[str, Any]:  # fmt: skip
+    learned = data.compositions[data.parts.train]
+    files = hashes_of(folder)
+    known = np.isfinite(data.targets)
+    places = places_of(data.heads)
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "files": files,
+        "weights_sha256": files[WEIGHTS],
+        "heads": [head.to_dict() for head in data.heads],
+        "network": {
+            "reads": "crystals" if isinstance(members.shape, BondNetworkShape) else "compositions",
+            "shape": members.shape.document(),
+            "members": len(members.states),
+        },
+        "data": {
+            "name": data.name,
+            "sha256": data.data_hash,
+            "credit": data.credit,
+            "licence": data.licence,
+            "rows": len(data.inputs),
+            "parts": data.parts.counts(),
+            "known": {
+                head.name: int(known[:, places[head.name]].all(axis=1).sum())
+                for head in data.heads
+            },
+        },
+        "split": data.split,
+        "elements": (learned.dense(range(119)) > 0).sum(axis=0).astype(int).tolist(),
+        "volumes": {
+            head: chosen(errors).to_dict() for head, errors in trials.items()
+        },
+        "volume_trials": {
+            head: [one.trial.to_dict() | {"mae": one.error} for one in errors]
+            for head, errors in trials.items()
+        },
+        "recipes": [dict(recipe) for recipe in members.recipes],
+        "histories": [[dict(epoch) for epoch in history] for history in members.histories],
+        "versions": cards.versions(),
+    }

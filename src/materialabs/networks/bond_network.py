@@ -1,0 +1,274 @@
+"""The graph network: messages along distinct bonds, read out per atom.
+
+Each bond carries features of its length; each site those of its element. A layer adds to every
+site the messages of its bonds, gated by what stands at both ends, and refreshes the bonds. The
+product with a bond's two ends is split into one product for each site (Gilmer et al. 2017; the
+gate is that of Xie and Grossman 2018), so that the cost of a bond is small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from materialabs.elements import SYMBOLS
+from materialabs.networks.composition_network import (
+    AttentionLayer,
+    CompositionNetworkShape,
+    Fractions,
+)
+from materialabs.networks.element_features import element_features
+from materialabs.networks.graphs import BondGraphs
+
+LENGTHS = 32
+"""Gaussians over the length of a bond."""
+
+SHORTEST, LONGEST = 0.7, 8.0
+"""Angstrom; centres of the first and last Gaussian over lengths."""
+
+RATIOS = 24
+"""Gaussians over the length of a bond in atomic spacings."""
+
+LEAST_RATIO, MOST_RATIO = 0.4, 2.2
+"""Atomic spacings; centres of the first and last Gaussian over ratios."""
+
+ELEMENTS = len(SYMBOLS)
+
+SPACING = 2.5
+"""Angstrom; a usual atomic spacing, where the feature of the spacing is 0."""
+
+
+@dataclass(frozen=True)
+class BondNetworkShape:
+    """The size of a network.
+
+    Parameters
+    ----------
+    heads
+        Names of what it predicts for each crystal.
+    width, bond_width
+        Features of a site, of a bond.
+    layers
+        Rounds of messages.
+    neighbours
+        Nearest neighbours of an atom that make its bonds.
+    rounds, views
+        Rounds, and views of each, in which the elements of a crystal attend to one another before
+        any bond is seen; with none a site starts from its own element alone.
+    """
+
+    heads: tuple[str, ...]
+    width: int = 128
+    bond_width: int = 48
+    layers: int = 4
+    neighbours: int = 16
+    rounds: int = 0
+    views: int = 4
+
+    def document(self) -> dict[str, Any]:
+        """The shape as JSON values."""
+        return asdict(self) | {"heads": list(self.heads)}
+
+
+@dataclass(frozen=True)
+class BondBatch:
+    """Some graphs as tensors; sites and bonds count through the batch."""
+
+    numbers: Tensor
+    share: Tensor
+    site_owner: Tensor
+    origin: Tensor
+    target: Tensor
+    length: Tensor
+    ratio: Tensor
+    count: Tensor
+    spacing: Tensor
+    relaxed: Tensor
+    kinds: Tensor
+    fractions: Tensor
+    site_kind: Tensor
+
+    @classmethod
+    def of(cls, graphs: BondGraphs, relaxed: Any) -> BondBatch:
+        """Build the tensors; ``relaxed`` says of each crystal whether its geometry is final."""
+        sites = np.diff(graphs.site_offsets)
+        bonds = np.diff(graphs.bond_offsets)
+        shift = np.repeat(graphs.site_offsets[:-1] - graphs.site_offsets[0], bonds)
+        spacing = np.asarray(graphs.spacing, dtype=np.float32)
+        length = np.array(graphs.length, dtype=np.float32)
+        flags = np.broadcast_to(np.asarray(relaxed, dtype=np.float32), spacing.shape)
+        owner = np.repeat(np.arange(len(graphs)), sites)
+        kinds, fractions, site_kind = _elements_of(graphs, owner)
+        return cls(
+            torch.from_numpy(graphs.numbers.astype(np.int64)),
+            torch.from_numpy(np.array(graphs.share)),
+            torch.from_numpy(owner),
+            torch.from_numpy(graphs.origin + shift),
+            torch.from_numpy(graphs.target + shift),
+            torch.from_numpy(length),
+            torch.from_numpy(length / np.repeat(spacing, bonds)),
+            torch.from_numpy(np.array(graphs.count)),
+            torch.from_numpy(spacing.copy()),
+            torch.from_numpy(flags.copy()),
+            torch.from_numpy(kinds),
+            torch.from_numpy(fractions),
+            torch.from_numpy(site_kind),
+        )  # fmt: skip
+
+    def to(self, device: torch.device) -> BondBatch:
+        """The batch with its tensors on a device."""
+        return BondBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def _elements_of(
+    graphs: BondGraphs, owner: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Elements [n, k] of each crystal with their fractions [n, k], and the place of each site's."""
+    keys, which = np.unique(owner * ELEMENTS + graphs.numbers, return_inverse=True)
+    crystal = keys // ELEMENTS
+    amounts = np.bincount(crystal, minlength=len(graphs))
+    place = np.arange(len(keys)) - np.repeat(np.cumsum(amounts) - amounts, amounts)
+    most = int(amounts.max(initial=1))
+    kinds = np.zeros((len(graphs), most), np.int64)
+    fractions = np.zeros((len(graphs), most), np.float32)
+    kinds[crystal, place] = keys % ELEMENTS
+    fractions[crystal, place] = np.bincount(which, graphs.share, minlength=len(keys))
+    return kinds, fractions, (crystal * most + place)[which]
+
+
+class BondNetwork(nn.Module):
+    """Predicts one value for each head from graphs of distinct bonds."""
+
+    element_features: Tensor
+
+    def __init__(self, shape: BondNetworkShape) -> None:
+        super().__init__()
+        self.shape = shape
+        width, narrow = shape.width, shape.bond_width
+        features = torch.from_numpy(np.array(element_features()))
+        self.register_buffer("element_features", features, persistent=False)
+        self.names = nn.Embedding(len(features), width)
+        nn.init.normal_(self.names.weight, std=0.3)
+        self.tables = nn.Linear(features.shape[1], width)
+        self.state = nn.Linear(2, width, bias=False)
+        if shape.rounds:
+            elements = CompositionNetworkShape(
+                shape.heads, width=width, layers=shape.rounds, views=shape.views
+            )
+            self.fractions = Fractions(width)
+            self.rounds = nn.ModuleList(AttentionLayer(elements) for _ in range(shape.rounds))
+        self.lengths = Gaussians(SHORTEST, LONGEST, LENGTHS)
+        self.ratios = Gaussians(LEAST_RATIO, MOST_RATIO, RATIOS)
+        self.bonds = nn.Sequential(
+            nn.Linear(LENGTHS + RATIOS, narrow), nn.SiLU(), nn.Linear(narrow, narrow)
+        )
+        self.layers = nn.ModuleList(
+            BondLayer(width, narrow, shape.neighbours) for _ in range(shape.layers)
+        )
+        self.readout = Readout(width, len(shape.heads))
+
+    def forward(self, batch: BondBatch) -> Tensor:
+        """Values of the heads [n, heads], in the units that training scaled them to."""
+        values: Tensor = self.readout(self.sites(batch), batch)
+        return values
+
+    def sites(self, batch: BondBatch) -> Tensor:
+        """Features of the sites after the last layer [S, width]."""
+        bond = self.bonds(torch.cat([self.lengths(batch.length), self.ratios(batch.ratio)], 1))
+        state = torch.stack([batch.relaxed, torch.log(batch.spacing / SPACING)], 1)
+        site: Tensor = self.elements(batch) + self.state(state).index_select(0, batch.site_owner)
+        for layer in self.layers:
+            site, bond = layer(site, bond, batch)
+        return site
+
+    def elements(self, batch: BondBatch) -> Tensor:
+        """What each site starts from [S, width]: its element, in the company of the others."""
+        if not self.shape.rounds:
+            return self._names_and_tables(batch.numbers)
+        element = self._names_and_tables(batch.kinds) + self.fractions(batch.fractions)
+        log_fractions = torch.log(batch.fractions)
+        for attention in self.rounds:
+            element = attention(element, log_fractions)
+        return element.flatten(0, 1).index_select(0, batch.site_kind)
+
+    def _names_and_tables(self, numbers: Tensor) -> Tensor:
+        known: Tensor = self.names(numbers) + self.tables(self.element_features[numbers])
+        return known
+
+
+class Gaussians(nn.Module):
+    """Gaussians at equal steps, each as wide as a step."""
+
+    centres: Tensor
+
+    def __init__(self, first: float, last: float, count: int) -> None:
+        super().__init__()
+        self.register_buffer("centres", torch.linspace(first, last, count), persistent=False)
+        self.width = (last - first) / (count - 1)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Features [n, count] of values [n]."""
+        return torch.exp(-0.5 * ((values[:, None] - self.centres) / self.width) ** 2)
+
+
+class BondLayer(nn.Module):
+    """One round of messages: bonds hear their sites, then sites hear their bonds."""
+
+    def __init__(self, width: int, bond_width: int, neighbours: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.ends = nn.Linear(width, 2 * bond_width + width, bias=False)
+        self.own = nn.Linear(bond_width, bond_width)
+        self.refresh = nn.Linear(bond_width, bond_width)
+        self.filter = nn.Linear(bond_width, width, bias=False)
+        self.update = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
+        self.bond_width = bond_width
+        self.per_neighbour = 1.0 / neighbours**0.5
+
+    def forward(self, site: Tensor, bond: Tensor, batch: BondBatch) -> tuple[Tensor, Tensor]:
+        """The sites [S, width] and bonds [B, bond_width] after the round."""
+        ends = self.ends(self.norm(site))
+        narrow = self.bond_width
+        mixed = (
+            self.own(bond)
+            + ends[:, :narrow].index_select(0, batch.origin)
+            + ends[:, narrow : 2 * narrow].index_select(0, batch.target)
+        )
+        bond = bond + self.refresh(nn.functional.silu(mixed))
+        filters = self.filter(bond * batch.count[:, None].to(bond.dtype))
+        message = filters * ends[:, 2 * narrow :].index_select(0, batch.target)
+        heard = torch.zeros_like(site).index_add(0, batch.origin, message.to(site.dtype))
+        return site + self.update(heard * self.per_neighbour), bond
+
+
+class Readout(nn.Module):
+    """Reads the heads from the sites: a mean over atoms, and one weighted by attention."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.site = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, heads))
+        self.score = nn.Linear(width, heads)
+        self.attended = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, heads))
+
+    def forward(self, site: Tensor, batch: BondBatch) -> Tensor:
+        """Values [n, heads]."""
+        seen = self.norm(site)
+        count = len(batch.spacing)
+        mean = pooled(self.site(seen) * batch.share[:, None], batch.site_owner, count)
+        weight = torch.exp(5.0 * torch.tanh(self.score(seen) / 5.0)) * batch.share[:, None]
+        attended = self.attended(seen) * weight
+        total = pooled(weight, batch.site_owner, count)
+        return mean + pooled(attended, batch.site_owner, count) / total
+
+
+def pooled(values: Tensor, owner: Tensor, count: int) -> Tensor:
+    """Sums over the sites of each crystal [n, d] of values [S, d]."""
+    return values.new_zeros(count, values.shape[1]).index_add(0, owner, values)

@@ -1,0 +1,280 @@
+"""Intervals that hold what they promise, as wide for each crystal as its error is likely to be.
+
+Normalised conformal prediction (Papadopoulos et al. 2002; Lei et al., J. Am. Stat. Assoc. 113,
+1094, 2018): errors on held-out crystals are divided by a learned scale, cross-fitted over formulas
+(Barber et al., Ann. Stat. 49, 486, 2021), and the quantiles of the ratios, finite-sample
+corrected, are what intervals of every probability reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from materialabs.errors import InputError
+from materialabs.intervals import NINETY_PERCENT, ONE_SIGMA, IntervalShape
+from materialabs.networks.error_scale import ErrorScale, Floats, Groups, Signals
+from materialabs.networks.signals import DANGEROUS
+from materialabs.predictions import Prediction
+
+Whole = NDArray[np.int64]
+
+FEWEST: Final = 5
+"""Held-out crystals; fewer say nothing about errors."""
+
+FEWEST_FOR_SIGNALS: Final = 100
+"""Held-out crystals from which widths may follow the signals; before, all widths are equal."""
+
+FOLDS: Final = 5
+"""Parts of the held-out crystals for cross-fitting the scale."""
+
+POINTS: Final = 80
+"""Probabilities at which the reach is tabulated."""
+
+TEMPERS: Final = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+"""Powers of the learned scale that are tried: below 1, widths differ less than errors do."""
+
+FIFTHS: Final = 5
+"""Parts by predicted width in which coverage is looked at."""
+
+LEAST_IN_FIFTHS, MOST_IN_FIFTHS = 0.875, 0.93
+"""Share of held-out crystals inside 90 % intervals, in each fifth of width, that a power of the
+scale must keep."""
+
+GROUP_RIDGE: Final = 3.0
+"""Strength of the pull of each group's correction towards none, in crystals."""
+
+GROUP_SMOOTHING: Final = 0.1
+"""Width in ln(error/scale) over which the quantile of a group is smoothed."""
+
+SMALLEST_ERROR: Final = 1e-4
+"""Of the median error; smaller errors count as this in logarithms."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What turns an ensemble's answers into calibrated intervals.
+
+    Parameters
+    ----------
+    scale
+        The likely error of a crystal.
+    temper
+        Power of the scale that is used.
+    offset
+        Added to the logarithm of the width, so that widths are standard deviations.
+    corrections
+        Change of the logarithm of the width for the members of each group.
+    shape
+        Reach of intervals in standard deviations.
+    crystals
+        Number of held-out crystals that all this was learned from.
+    """
+
+    scale: ErrorScale
+    temper: float
+    offset: float
+    corrections: dict[str, float]
+    shape: IntervalShape
+    crystals: int
+
+    @classmethod
+    def fit(
+        cls,
+        mean: ArrayLike,
+        truth: ArrayLike,
+        signals: Signals,
+        groups: Groups,
+        *,
+        clusters: Sequence[str] | NDArray[Any] | None = None,
+        dangerous: Sequence[str] = DANGEROUS,
+        seed: int = 0,
+    ) -> Self:
+        """Learn from crystals that the model has not been trained on.
+
+        Parameters
+        ----------
+        mean, truth
+            [n], predicted and true values.
+        signals
+            Named values [n] that may tell large errors from small ones.
+        groups
+            Named truths [n]; coverage is brought to the same level in each.
+        clusters
+            [n], names of what belongs together (reduced formulas), kept on one side of each fold.
+        dangerous
+            Signals that may only widen as they rise.
+        seed
+            For drawing the folds.
+        """
+        errors = _errors(mean, truth)
+        if len(errors) < FEWEST_FOR_SIGNALS:
+            signals, groups = {}, {}
+        folds = _folds(np.arange(len(errors)) if clusters is None else clusters, seed)
+        logs = np.zeros(len(errors))
+        for fold in np.unique(folds):
+            away, here = folds != fold, folds == fold
+            scale = ErrorScale.fit(
+                errors[away], _chosen(signals, away), _chosen(groups, away), dangerous=dangerous
+            )
+            count = int(here.sum())
+            logs[here] = scale.log_scale(_chosen(signals, here), _chosen(groups, here), count)
+        temper = _temper(errors, logs, groups)
+        corrections = _group_corrections(np.log(errors) - temper * logs, groups)[1:]
+        scores = errors / np.exp(temper * logs + _summed(corrections, groups))
+        unit = conformal_quantile(scores, ONE_SIGMA)
+        return cls(
+            ErrorScale.fit(errors, signals, groups, dangerous=dangerous),
+            temper,
+            float(np.log(unit)),
+            dict(zip(groups, corrections.tolist(), strict=True)),
+            conformal_shape(scores / unit),
+            len(errors),
+        )
+
+    def std(self, signals: Signals, groups: Groups, count: int) -> Floats:
+        """Standard deviation of the error of each crystal [count]: 68.27 % lie within it."""
+        logs = self.offset + self.temper * self.scale.log_scale(signals, groups, count)
+        for name, correction in self.corrections.items():
+            logs = logs + correction * np.asarray(groups[name], dtype=np.float64)
+        return np.asarray(np.exp(logs))
+
+    def applied(self, raw: Prediction, signals: Signals, groups: Groups) -> Prediction:
+        """The same prediction with calibrated standard deviations and intervals."""
+        return raw.replace(
+            std=self.std(signals, groups, len(raw)),
+            shape=self.shape,
+            rows=np.zeros(len(raw), dtype=np.int64),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, for JSON."""
+        return {
+            "scale": self.scale.to_dict(),
+            "temper": self.temper,
+            "offset": self.offset,
+            "corrections": dict(self.corrections),
+            "shape": self.shape.to_dict(),
+            "crystals": self.crystals,
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` gave."""
+        try:
+            return cls(
+                ErrorScale.from_dict(document["scale"]),
+                float(document["temper"]),
+                float(document["offset"]),
+                {name: float(value) for name, value in document["corrections"].items()},
+                IntervalShape.from_dict(document["shape"]),
+                int(document["crystals"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"This is not a calibration: {error} is missing or wrong.") from error
+
+
+def _errors(mean: ArrayLike, truth: ArrayLike) -> Floats:
+    predicted, true = np.asarray(mean, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    if predicted.shape != true.shape or predicted.ndim != 1:
+        raise InputError(
+            f"Predictions {predicted.shape} and true values {true.shape} are not one for one."
+        )
+    if len(predicted) < FEWEST:
+        raise InputError(
+            f"A calibration needs {FEWEST} held-out crystals or more; got {len(predicted)}: "
+            "keep more rows for validation."
+        )
+    if not np.isfinite(predicted - true).all():
+        raise InputError("A calibration needs numbers; some values are NaN or infinite.")
+    errors = np.abs(predicted - true)
+    smallest = max(SMALLEST_ERROR * float(np.median(errors)), np.finfo(float).tiny)
+    return np.maximum(errors, smallest)
+
+
+def _chosen(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> dict[str, Any]:
+    return {name: np.asarray(values)[rows] for name, values in columns.items()}
+
+
+def _folds(clusters: Sequence[str] | NDArray[Any], seed: int) -> Whole:
+    """A fold for each crystal, the same for all of a cluster."""
+    names, member = np.unique(np.asarray(clusters), return_inverse=True)
+    random = np.random.default_rng(seed)
+    dealt = random.permutation(np.arange(len(names)) % min(FOLDS, max(len(names), 2)))
+    return np.asarray(dealt[member])
+
+
+def _temper(errors: Floats, logs: Floats, groups: Groups) -> float:
+    """The power of the scale with the narrowest intervals that still hold in each fifth of width.
+
+    Where none holds in each, errors follow the scale too little to judge, and the power is 1.
+    """
+    best, narrowest = TEMPERS[0], np.inf
+    for temper in TEMPERS:
+        found = _group_corrections(np.log(errors) - temper * logs, groups)
+        widths = np.exp(temper * logs + _summed(found[1:], groups))
+        half = widths * conformal_quantile(errors / widths, NINETY_PERCENT)
+        inside = errors <= half
+        shares = [inside[part].mean() for part in np.array_split(np.argsort(half), FIFTHS)]
+        holds = min(shares) >= LEAST_IN_FIFTHS and max(shares) <= MOST_IN_FIFTHS
+        if holds and half.mean() < narrowest:
+            best, narrowest = temper, float(half.mean())
+    return best
+
+
+def _group_corrections(scores: Floats, groups: Groups) -> Floats:
+    """Constant and shifts that bring the 90 % quantile of log scores to one level in all groups.
+
+    Quantile regression on the groups (Gibbs, Cherian and Candes 2023), smoothed, with a ridge.
+    """
+    from scipy.optimize import minimize
+
+    start = float(np.quantile(scores, NINETY_PERCENT))
+    if not groups:
+        return np.array([start])
+    table = np.stack([np.ones(len(scores)), *(np.asarray(g, float) for g in groups.values())], 1)
+
+    def cost(weights: Floats) -> tuple[float, Floats]:
+        over = scores - table @ weights
+        depth = np.clip(over / GROUP_SMOOTHING, -60.0, 60.0)
+        pull = GROUP_RIDGE * np.concatenate([[0.0], weights[1:]])
+        loss = NINETY_PERCENT * over + GROUP_SMOOTHING * np.logaddexp(0.0, -depth)
+        slope = NINETY_PERCENT - 1.0 / (1.0 + np.exp(depth))
+        return float(loss.sum() + 0.5 * pull @ weights), pull - table.T @ slope
+
+    first = np.concatenate([[start], np.zeros(len(groups))])
+    return np.asarray(minimize(cost, first, jac=True, method="L-BFGS-B").x)
+
+
+def _summed(shifts: Floats, groups: Groups) -> Floats | float:
+    return sum(
+        (shift * np.asarray(g, float) for shift, g in zip(shifts, groups.values(), strict=True)),
+        start=0.0,
+    )
+
+
+def conformal_quantile(scores: Floats, probability: float) -> float:
+    """The score that a new one stays below with at least this probability (finite-sample).
+
+    It is the ceil((n + 1) p)-th smallest; the largest where even that is not enough.
+    """
+    place = int(np.ceil((len(scores) + 1) * probability - 1e-9))
+    return float(np.sort(scores)[min(max(place, 1), len(scores)) - 1])
+
+
+def conformal_shape(scores: Floats) -> IntervalShape:
+    """Reach of intervals of every probability from the scores |error|/scale of held-out crystals.
+
+    The table ends at the probability n/(n+1), the highest that n scores can vouch for; beyond it
+    :class:`IntervalShape` goes on exponentially.
+    """
+    last = len(scores) / (len(scores) + 1.0)
+    grid = -np.expm1(-np.linspace(0.0, -np.log1p(-last), POINTS + 1)[1:])
+    chosen = [p for p in (ONE_SIGMA, NINETY_PERCENT, 0.95) if p < last]
+    probabilities = np.unique(np.round(np.concatenate([grid, chosen]), 12))
+    factors = [conformal_quantile(scores, float(p)) for p in probabilities]
+    return IntervalShape(probabilities, np.array(factors)[None, :])

@@ -1,0 +1,109 @@
+"""What a model tells of each crystal: one head for each quantity, with its unit and its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+
+from materialabs.errors import InputError
+from materialabs.levels import Kind, Level
+from materialabs.predictions import EVERYWHERE
+
+NO_UNIT: Final = "1"
+"""The unit of a number that has none."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """One quantity that a model predicts.
+
+    Parameters
+    ----------
+    name
+        Of the quantity, as in the table that the model learned from.
+    unit
+        Of the quantity itself.
+    quantity
+        For people: ``"band gap"``.
+    kind, level
+        For energies: ``"total"`` or ``"formation"``, and the level of theory.
+    bounds
+        Lowest and highest value of what is predicted.
+    classes
+        Names of the classes, where the head tells classes and not numbers.
+    logarithm
+        Whether the network learns, and the model predicts, the base-ten logarithm.
+    """
+
+    name: str
+    unit: str = NO_UNIT
+    quantity: str = ""
+    kind: Kind | None = None
+    level: Level | None = None
+    bounds: tuple[float, float] = EVERYWHERE
+    classes: tuple[str, ...] = ()
+    logarithm: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Outputs of the network that this head reads: one, or one for each class."""
+        return tuple(f"{self.name}: {one}" for one in self.classes) or (self.name,)
+
+    @property
+    def predicted_unit(self) -> str:
+        """Unit of the predicted values: that of the logarithm where one is learned."""
+        return f"log10({self.unit})" if self.logarithm else self.unit
+
+    @property
+    def title(self) -> str:
+        """What is predicted, for people."""
+        return self.quantity or self.name.replace("_", " ")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "quantity": self.quantity,
+            "kind": self.kind,
+            "level": None if self.level is None else self.level.to_dict(),
+            "bounds": [None if np.isinf(bound) else bound for bound in self.bounds],
+            "classes": list(self.classes),
+            "logarithm": self.logarithm,
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` gave."""
+        try:
+            lowest, highest = document["bounds"]
+            level = document["level"]
+            return cls(
+                str(document["name"]),
+                str(document["unit"]),
+                str(document["quantity"]),
+                document["kind"],
+                None if level is None else Level.from_dict(level),
+                (-np.inf if lowest is None else lowest, np.inf if highest is None else highest),
+                tuple(document["classes"]),
+                bool(document["logarithm"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"This does not describe what a model predicts: {error}.") from error
+
+
+def columns_of(heads: tuple[Head, ...]) -> tuple[str, ...]:
+    """Names of all outputs of a network with these heads, in order."""
+    return tuple(column for head in heads for column in head.columns)
+
+
+def places_of(heads: tuple[Head, ...]) -> dict[str, slice]:
+    """Where the outputs of each head stand among those of the network."""
+    places, start = {}, 0
+    for head in heads:
+        places[head.name] = slice(start, start + len(head.columns))
+        start += len(head.columns)
+    return places

@@ -1,0 +1,247 @@
+"""A trained model on disk: one folder with weights, card, calibration and domain.
+
+``weights.safetensors`` holds all members in half precision, ``calibration.json`` what turns their
+answers into intervals, ``domain.npz`` what they have learned from, and ``card.json`` everything
+else, with the SHA-256 of the other three. A folder is whole once its card is there, and a file
+that is not the one its card names is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from materialabs.errors import IntegrityError, NotFound, ResourceError
+from materialabs.networks.bond_network import BondNetworkShape
+from materialabs.networks.calibration import Calibration
+from materialabs.networks.composition_network import CompositionNetworkShape
+from materialabs.networks.domain import Domain
+from materialabs.networks.ensembles import BondEnsemble, CompositionEnsemble, State
+from materialabs.networks.heads import Head
+from materialabs.networks.training import Scaling
+from materialabs.networks.weight_files import hash_of, read_tensors, write_tensors
+
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+CALIBRATION, DOMAIN = "calibration.json", "domain.npz"
+
+SCHEMA: Final = 1
+"""Version of the folder's layout."""
+
+GEOMETRIES: Final = ("relaxed", "unrelaxed")
+"""Inputs that intervals and domains are fitted for apart."""
+
+SHAPES: Final = {"crystals": BondNetworkShape, "compositions": CompositionNetworkShape}
+"""Shapes of the networks by what they read."""
+
+LARGEST_CARD: Final = 50_000_000
+"""Bytes; a larger JSON file is not a card."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFiles:
+    """What the folder of a model holds.
+
+    Parameters
+    ----------
+    card
+        Everything that is told of the model.
+    heads
+        What it predicts.
+    ensemble
+        Its members.
+    calibrations
+        By geometry and head; none where too few rows were held out.
+    temperatures
+        By head, what softens the probabilities of classes.
+    domains
+        By geometry; none where there were too few rows.
+    """
+
+    card: dict[str, Any]
+    heads: tuple[Head, ...]
+    ensemble: BondEnsemble | CompositionEnsemble
+    calibrations: dict[tuple[str, str], Calibration]
+    temperatures: dict[str, float]
+    domains: dict[str, Domain]
+
+
+def write_weights(folder: Path, states: Sequence[State], scaling: Scaling) -> None:
+    """Write the members in half precision, and the scaling of their outputs."""
+    tensors = {
+        f"member-{number}.{name}": value.to(torch.float16)
+        for number, state in enumerate(states)
+        for name, value in state.items()
+    }
+    tensors["scaling.mean"] = torch.from_numpy(scaling.mean.copy())
+    tensors["scaling.spread"] = torch.from_numpy(scaling.spread.copy())
+    write_tensors(folder / WEIGHTS, tensors, {"format": "materialabs", "schema": str(SCHEMA)})
+
+
+def read_weights(
+    folder: Path, sha256: str | None = None
+) -> tuple[list[State], Scaling]:
+    """The members' weights in single precision, exactly as stored, and the scaling."""
+    tensors, _ = read_tensors(folder / WEIGHTS, sha256)
+    states: dict[int, State] = {}
+    for name, value in tensors.items():
+        member, _, rest = name.partition(".")
+        if member.startswith("member-"):
+            states.setdefault(int(member.removeprefix("member-")), {})[rest] = value.float()
+    scaling = Scaling(tensors["scaling.mean"].numpy(), tensors["scaling.spread"].numpy())
+    return [states[number] for number in sorted(states)], scaling
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ResourceError(
+            f"{path} could not be written ({error.strerror or error}): make room and run the same "
+            "line again.",
+            code="model.write",
+        ) from None
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON whole or not at all; what is not a number becomes null."""
+    write_bytes(path, (json.dumps(plain(document), indent=1) + "\n").encode())
+
+
+def plain(value: Any) -> Any:
+    """Values that JSON knows: numpy's numbers become Python's, NaN and infinity become null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def write_calibrations(
+    folder: Path,
+    calibrations: Mapping[tuple[str, str], Calibration],
+    temperatures: Mapping[str, float],
+) -> None:
+    """Write what makes intervals and probabilities of the members' answers."""
+    document: dict[str, Any] = {geometry: {} for geometry in GEOMETRIES}
+    for (geometry, head), calibration in calibrations.items():
+        document[geometry][head] = calibration.to_dict()
+    write_json(folder / CALIBRATION, document | {"temperatures": dict(temperatures)})
+
+
+def write_domains(folder: Path, domains: Mapping[str, Domain]) -> None:
+    """Write what the members have learned from."""
+    arrays = {
+        f"{geometry}.{name}": array
+        for geometry, domain in domains.items()
+        for name, array in domain.to_arrays().items()
+    }
+    memory = io.BytesIO()
+    np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]
+    write_bytes(folder / DOMAIN, memory.getvalue())
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file that a card vouches for."""
+    return {name: hash_of(folder / name) for name in (WEIGHTS, CALIBRATION, DOMAIN)}
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a model's folder."""
+    path = folder / CARD
+    if not path.is_file():
+        raise NotFound(
+            f"{folder} holds no model: a folder with a {CARD} is one; training that was stopped "
+            "goes on when its line is run again.",
+            code="model.missing",
+        )
+    try:
+        if path.stat().st_size > LARGEST_CARD:
+            raise ValueError("it is too large")
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if card["schema"] != SCHEMA:
+            raise ValueError(f"it has schema {card['schema']}, not {SCHEMA}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(
+            f"{path} is not the card of a model ({error}): restore it.", code="model.card"
+        ) from None
+    return dict(card)
+
+
+def read_model(folder: Path) -> ModelFiles:
+    """Read a model's folder, refusing any file that is not the one that its card names."""
+    card = read_card(folder)
+    files = card.get("files", {})
+    for name in (WEIGHTS, CALIBRATION, DOMAIN):
+        _require_same(folder / name, files.get(name, ""))
+    try:
+        return _assembled(folder, card)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, IntegrityError):
+            raise
+        raise IntegrityError(
+            f"{folder} is not a whole model ({str(error).splitlines()[0][:120]}): restore it.",
+            code="model.broken",
+        ) from None
+
+
+def _assembled(folder: Path, card: dict[str, Any]) -> ModelFiles:
+    states, scaling = read_weights(folder)
+    shape = dict(card["network"]["shape"])
+    shape["heads"] = tuple(shape["heads"])
+    made = SHAPES[card["network"]["reads"]](**shape)
+    ensemble: BondEnsemble | CompositionEnsemble = (
+        BondEnsemble(made, states, scaling)
+        if isinstance(made, BondNetworkShape)
+        else CompositionEnsemble(made, states, scaling)
+    )
+    document = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+    calibrations = {
+        (geometry, head): Calibration.from_dict(values)
+        for geometry in GEOMETRIES
+        for head, values in document[geometry].items()
+    }
+    return ModelFiles(
+        card,
+        tuple(Head.from_dict(head) for head in card["heads"]),
+        ensemble,
+        calibrations,
+        {name: float(value) for name, value in document["temperatures"].items()},
+        _read_domains(folder / DOMAIN),
+    )
+
+
+def _read_domains(path: Path) -> dict[str, Domain]:
+    with np.load(path, allow_pickle=False) as arrays:
+        present = {name.partition(".")[0] for name in arrays.files}
+        return {
+            geometry: Domain.from_arrays({
+                name.removeprefix(f"{geometry}."): arrays[name]
+                for name in arrays.files
+                if name.startswith(f"{geometry}.")
+            })  # fmt: skip
+            for geometry in sorted(present)
+        }
+
+
+def _require_same(path: Path, sha256: str) -> None:
+    if not path.is_file() or hash_of(path) != sha256:
+        raise IntegrityError(
+            f"{path} is {'not the file that its card names (its SHA-256 differs)' if path.is_file() else 'missing'}: "  # noqa: E501
+            "install the package again, or restore the model's folder.",
+            code="weights.changed",
+        )

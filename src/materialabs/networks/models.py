@@ -1,0 +1,361 @@
+"""Trained models: crystals or compositions in, calibrated predictions out.
+
+::
+
+    model = load_model("energy")
+    formation = model.predict(crystals)                  # relaxed crystals
+    formation = model.predict(candidates, relaxed=False)  # unrelaxed candidates
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialabs.crystals.batch import Crystals
+from materialabs.crystals.compositions import Compositions
+from materialabs.errors import InputError, NotFound
+from materialabs.networks.bond_network import BondNetworkShape
+from materialabs.networks.ensembles import Answers, BondEnsemble
+from materialabs.networks.graphs import BondGraphs, bond_graphs
+from materialabs.networks.heads import Head, places_of
+from materialabs.networks.inputs import as_compositions, as_crystals, cell_volumes
+from materialabs.networks.model_files import ModelFiles, read_card, read_model
+from materialabs.networks.signals import chemical_groups, error_signals
+from materialabs.networks.volume_trials import ONE, VolumeTrial
+from materialabs.predictions import Prediction
+from materialabs.progress import track
+
+Floats = NDArray[np.float64]
+
+CHUNK: Final = 2_000
+"""Crystals whose graphs are held at once, about 50 MB."""
+
+SHIPPED: Final = Path(__file__).parent / "weights"
+"""Folder of the models that come with the package."""
+
+NAMES: Final = {
+    "energy": ("mp36k", "formation_energy"),
+    "gap": ("mp36k", "band_gap"),
+    "gap_hse": ("mp36k", "band_gap_hse"),
+    "elasticity": ("elasticity", "bulk_modulus"),
+    "bulk_modulus": ("elasticity", "bulk_modulus"),
+    "shear_modulus": ("elasticity", "shear_modulus"),
+    "phonons": ("phonons", "last_phonon_peak"),
+    "perovskites": ("perovskites", "heat_of_formation"),
+    "oxides": ("oxides", "formation_energy_per_cation"),
+}
+"""Names of shipped models: the folder, and the head that is meant."""
+
+
+class Model:
+    """A trained ensemble with its calibration; give it crystals, or formulas if it reads those.
+
+    Parameters
+    ----------
+    files
+        What its folder holds.
+    head
+        The head that is meant where none is named; the first by default.
+    """
+
+    def __init__(self, files: ModelFiles, head: str | None = None) -> None:
+        self._files = files
+        self.card = files.card
+        self.heads = {one.name: one for one in files.heads}
+        self.head = head or files.heads[0].name
+        self._head(self.head)
+        self._places = places_of(files.heads)
+
+    @classmethod
+    def load(cls, folder: str | Path, head: str | None = None) -> Model:
+        """Read a model's folder; files that its card does not vouch for are refused."""
+        return cls(read_model(Path(folder)), head)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.card["name"])
+
+    @property
+    def model_id(self) -> str:
+        """Name and the start of the weights' SHA-256: what a prediction says it is by."""
+        return f"{self.name}/{self.card['weights_sha256'][:8]}"
+
+    @property
+    def reads(self) -> str:
+        """``"crystals"`` or ``"compositions"``."""
+        return "crystals" if isinstance(self._files.ensemble.shape, BondNetworkShape) else (
+            "compositions"
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        """Members of the ensemble."""
+        return len(self._files.ensemble)
+
+    def __repr__(self) -> str:
+        return (
+            f"Model({self.model_id}: {', '.join(self.heads)} of {self.reads}, "
+            f"{len(self)} members)"
+        )
+
+    def _head(self, name: str) -> Head:
+        if name not in self.heads:
+            raise NotFound(
+                f"The model {self.name!r} predicts {', '.join(self.heads)}, not {name!r}."
+            )
+        return self.heads[name]
+
+    # -- predicting -----------------------------------------------------------------------------
+
+    def predict(
+        self,
+        crystals: Any,
+        *,
+        relaxed: bool = True,
+        head: str | None = None,
+        chunk: int = CHUNK,
+        threads: int = 1,
+        progress: bool | None = False,
+    ) -> Prediction:
+        """Predict one quantity, with calibrated intervals.
+
+        Parameters
+        ----------
+        crystals
+            Crystals, pymatgen structures or ASE atoms; formulas where the model reads
+            compositions.
+        relaxed
+            Whether the geometries are final. Candidates that are not are predicted for their
+            relaxed form, at the volumes that validation has chosen, with wider intervals.
+        head
+            What to predict; see :attr:`heads`.
+        chunk
+            Crystals worked on at once, which bounds the memory.
+        threads
+            Threads that build graphs; torch's threads stay as they are set.
+        progress
+            Draw a bar or not; ``None`` draws on a terminal.
+        """
+        name = head or self.head
+        return self.predict_heads(
+            crystals, [name], relaxed=relaxed, chunk=chunk, threads=threads, progress=progress
+        )[name]
+
+    def predict_heads(
+        self,
+        crystals: Any,
+        heads: Sequence[str] | None = None,
+        *,
+        relaxed: bool = True,
+        chunk: int = CHUNK,
+        threads: int = 1,
+        progress: bool | None = False,
+    ) -> dict[str, Prediction]:
+        """Predict several quantities in one pass; parameters as in :meth:`predict`."""
+        batch = as_crystals(crystals) if self.reads == "crystals" else as_compositions(crystals)
+        names = list(heads or self.heads)
+        parts = list(
+            track(
+                self.stream(
+                    _chunks(batch, chunk), names, relaxed=relaxed, threads=threads
+                ),
+                label=f"predicting ({chunk} a step)",
+                total=-(-len(batch) // chunk),
+                show=progress,
+            )
+        )
+        joined = {name: Prediction.concat([part[name] for part in parts]) for name in names}
+        ids = tuple(batch.ids()) if isinstance(batch, Crystals) else tuple(batch.formulas())
+        return {name: one.replace(ids=ids) for name, one in joined.items()}
+
+    def stream(
+        self,
+        batches: Iterable[Crystals] | Iterable[Compositions],
+        heads: Sequence[str] | None = None,
+        *,
+        relaxed: bool = True,
+        threads: int = 1,
+    ) -> Iterator[dict[str, Prediction]]:
+        """Predictions of batch after batch, in memory that does not grow with their number."""
+        names = list(heads or self.heads)
+        for name in names:
+            self._head(name)
+        for batch in batches:
+            if isinstance(batch, Crystals):
+                graphs = bond_graphs(
+                    batch, neighbours=self._neighbours, threads=threads
+                )
+                yield self.predict_graphs(graphs, batch.compositions, names, relaxed=relaxed)
+            else:
+                yield self._told(self._files.ensemble.answers(batch), batch, None, names)
+
+    @property
+    def _neighbours(self) -> int:
+        shape = self._files.ensemble.shape
+        if not isinstance(shape, BondNetworkShape):
+            raise InputError(
+                f"The model {self.name!r} reads formulas: give crystals.reduced_formulas()."
+            )
+        return shape.neighbours
+
+    def predict_graphs(
+        self,
+        graphs: BondGraphs,
+        compositions: Compositions,
+        heads: Sequence[str] | None = None,
+        *,
+        relaxed: bool = True,
+    ) -> dict[str, Prediction]:
+        """Predictions of crystals whose graphs are known already.
+
+        Parameters
+        ----------
+        graphs
+            Of n crystals, with as many neighbours as the model's card states.
+        compositions
+            Of the n cells.
+        heads, relaxed
+            As in :meth:`predict_heads`.
+        """
+        names = list(heads or self.heads)
+        ensemble = self._files.ensemble
+        if not isinstance(ensemble, BondEnsemble):
+            raise InputError(f"The model {self.name!r} reads formulas, not crystals.")
+        volumes = cell_volumes(graphs, compositions)
+        if relaxed:
+            return self._told(ensemble.answers(graphs), compositions, volumes, names)
+        asked = {name: self._trial(name) for name in names}
+        told: dict[str, Prediction] = {}
+        for trial in dict.fromkeys(asked.values()):
+            mine = [name for name in names if asked[name] == trial]
+            answers = trial.answers(ensemble, graphs)
+            told |= self._told(answers, compositions, volumes, mine, geometry="unrelaxed")
+        return told
+
+    def _trial(self, head: str) -> VolumeTrial:
+        chosen = self.card.get("volumes", {}).get(head)
+        return ONE if chosen is None else VolumeTrial.from_dict(chosen)
+
+    def _told(
+        self,
+        answers: Answers,
+        compositions: Compositions,
+        volumes: Floats | None,
+        names: Sequence[str],
+        *,
+        geometry: str = "relaxed",
+    ) -> dict[str, Prediction]:
+        """Predictions of the named heads from what the members say."""
+        given = cell_volumes(None, compositions) if volumes is None else volumes
+        domain = self._files.domains.get(geometry)
+        strange = None
+        if domain is not None and len(compositions):
+            strange = domain.judge(answers.features, compositions, given)
+        groups = chemical_groups(compositions)
+        told = {}
+        for name in names:
+            head, members = self.heads[name], answers.values[..., self._places[name]]
+            score = self._score(compositions) if strange is None else strange.score
+            if head.classes:
+                told[name] = self._classes(head, members, score)
+                continue
+            raw = self._numbers(head, members[..., 0], score)
+            calibration = self._files.calibrations.get((geometry, name))
+            if calibration is not None:
+                known = {} if strange is None else {
+                    "distance": strange.distance, "rarity": strange.rarity,
+                    "volume": strange.volume,
+                }  # fmt: skip
+                signals = error_signals(raw.mean, members[..., 0], **known)
+                raw = calibration.applied(raw, signals, groups)
+            told[name] = raw
+        return told
+
+    def _score(self, compositions: Compositions) -> Floats:
+        """In-domain scores without a domain: 0 for an element never learned from, else unknown."""
+        seen = self.card["elements"]
+        total = compositions.dense(range(1, len(seen))).sum(axis=1)
+        known = compositions.dense([z for z in range(1, len(seen)) if seen[z]]).sum(axis=1)
+        return np.where(known < total, 0.0, np.nan)
+
+    def _numbers(self, head: Head, members: Floats, score: Floats) -> Prediction:
+        return Prediction(
+            members.mean(axis=0),
+            members.std(axis=0, ddof=1) if len(members) > 1 else np.zeros(members.shape[1]),
+            head.predicted_unit,
+            self.model_id,
+            level=head.level,
+            kind=head.kind,
+            quantity=head.title,
+            in_domain=score,
+            members=members,
+            bounds=head.bounds,
+        )
+
+    def _classes(self, head: Head, members: Floats, score: Floats) -> Prediction:
+        """Probabilities: each member's, softened by the fitted temperature, averaged."""
+        chances = probabilities(members, self._files.temperatures.get(head.name, 1.0))
+        return Prediction(
+            chances.mean(axis=0),
+            chances.std(axis=0),
+            "",
+            self.model_id,
+            quantity=head.title,
+            in_domain=score,
+            members=chances,
+            classes=head.classes,
+        )
+
+
+def probabilities(scores: Floats, temperature: float) -> Floats:
+    """Probabilities of classes from scores [..., k] (softmax; Guo et al. 2017)."""
+    scaled = scores / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def load_model(name_or_folder: str | Path, head: str | None = None) -> Model:
+    """Load a model that comes with the package, by its name, or your own, by its folder.
+
+    Parameters
+    ----------
+    name_or_folder
+        ``"energy"``, ``"gap"``, ... or the folder that training wrote.
+    head
+        What it predicts when it is not told otherwise.
+    """
+    name = str(name_or_folder)
+    if name in NAMES and (SHIPPED / NAMES[name][0]).is_dir():
+        folder, usual = NAMES[name]
+        return Model.load(SHIPPED / folder, head or usual)
+    if Path(name).is_dir():
+        return Model.load(name, head)
+    raise NotFound(
+        f"There is no model {name!r}: these come with the package: "
+        f"{', '.join(shipped_names()) or 'none'}; or give the folder that training wrote.",
+        code="model.missing",
+    )
+
+
+def shipped_names() -> list[str]:
+    """Names of the models that come with the package."""
+    return [name for name, (folder, _) in NAMES.items() if (SHIPPED / folder).is_dir()]
+
+
+def card_of(name_or_folder: str | Path) -> dict[str, Any]:
+    """The card of a model, without loading its weights."""
+    name = str(name_or_folder)
+    return read_card(SHIPPED / NAMES[name][0] if name in NAMES else Path(name))
+
+
+def _chunks(batch: Crystals | Compositions, size: int) -> Iterator[Any]:
+    """Consecutive parts; one empty part where there is nothing."""
+    if size < 1:
+        raise InputError("A chunk holds at least one crystal.")
+    for start in range(0, max(len(batch), 1), size):
+        yield batch[start : start + size]

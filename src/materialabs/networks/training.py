@@ -1,0 +1,438 @@
+"""Train a network: one loop for every model of this room.
+
+The loop is deterministic by seed and goes on after being killed exactly where its last checkpoint
+stood: the order of the crystals and their distortions are drawn from (seed, epoch, batch), never
+from the state of a generator. What is kept is the running average of the weights (Polyak and
+Juditsky 1992) at the epoch whose validation error was least.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed, nn
+
+from materialabs.errors import InputError, PhysicsError
+from materialabs.networks.weight_files import read_tensors, write_tensors
+
+WARM_UP = 0.05
+"""Share of all steps over which the learning rate rises."""
+
+LAST_RATE = 0.005
+"""Learning rate of the last step, relative to the highest; between them it follows a cosine."""
+
+LARGEST_GRADIENT = 1.0
+"""Norm that the gradient of a step is cut to."""
+
+SURE_SHARE = 0.985
+"""Share of the expected rows of an epoch that are surely there when rows are drawn by chance."""
+
+EVALUATED_AT_ONCE = 256
+"""Crystals of a batch when nothing is learned."""
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Number formats that products may be taken in; weights are always float32."""
+
+
+class Examples(Protocol):
+    """What a network learns from: rows that can be made into batches."""
+
+    def __len__(self) -> int:
+        """Rows."""
+        ...
+
+    def batch(self, rows: NDArray[np.int64], random: np.random.Generator) -> Any:
+        """A batch to learn from, which may be distorted."""
+        ...
+
+    def exact(self, rows: NDArray[np.int64]) -> Any:
+        """The same rows as they are."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    epochs
+        Times that every row is seen.
+    batch
+        Rows of a step.
+    rate, decay
+        Highest learning rate and weight decay of AdamW (Loshchilov and Hutter 2019).
+    average
+        How much of the running average of the weights stays at each step.
+    patience
+        Epochs without a better validation error after which training ends.
+    weights
+        Weight of each head in the loss; 1 for those not named.
+    seed
+        Decides the first weights, the order and the distortions.
+    precision
+        ``"float32"``, or ``"bfloat16"`` for products in half the memory.
+    checkpoint_seconds
+        Time between two checkpoints.
+    """
+
+    epochs: int = 40
+    batch: int = 64
+    rate: float = 2e-3
+    decay: float = 0.01
+    average: float = 0.999
+    patience: int = 15
+    weights: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
+    precision: str = "float32"
+    checkpoint_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise InputError("Training needs at least one epoch and one row in a batch.")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"The precision is one of {', '.join(PRECISIONS)}.")
+
+
+@dataclass
+class Task:
+    """What one network learns: examples, targets, and which rows may be used for what.
+
+    Parameters
+    ----------
+    examples
+        The inputs.
+    targets
+        float64 [n, heads]; NaN where a value is missing.
+    heads
+        Name of each column of ``targets``.
+    train, validation
+        Rows to learn from, and rows that decide when to stop.
+    costs
+        [n], what a row costs to learn from; an epoch shows rows above ``affordable`` less often.
+    affordable
+        Cost above which a row is shown with probability ``affordable / cost``.
+    """
+
+    examples: Examples
+    targets: NDArray[np.float64]
+    heads: tuple[str, ...]
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    costs: NDArray[np.float64] | None = None
+    affordable: float = math.inf
+
+    def __post_init__(self) -> None:
+        if np.isinf(self.targets).any():
+            raise InputError("Targets are finite numbers, or missing: remove infinite values.")
+        if np.intersect1d(self.train, self.validation).size:
+            raise InputError("Rows to learn from and rows to validate on must not overlap.")
+        known = np.isfinite(self.targets[self.train]).sum(axis=0)
+        for name, count in zip(self.heads, known, strict=True):
+            if count < 2:
+                raise InputError(f"{name!r} has {count} values to learn from: at least 2 needed.")
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """The rows of one epoch, in the order in which they are learned from."""
+        random = np.random.default_rng([seed, epoch])
+        rows = random.permutation(self.train)
+        if self.costs is None:
+            return rows
+        chance = self.affordable / np.maximum(self.costs[rows], 1e-12)
+        shown: NDArray[np.int64] = rows[random.random(len(rows)) < chance]
+        return shown
+
+    def rows_an_epoch(self) -> float:
+        """How many rows an epoch shows on average."""
+        if self.costs is None:
+            return float(len(self.train))
+        chance = self.affordable / np.maximum(self.costs[self.train], 1e-12)
+        return float(np.minimum(chance, 1.0).sum())
+
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Hash of everything that decides the outcome, so that no other training is resumed."""
+        digest = hashlib.sha256(json.dumps(
+            asdict(recipe) | {"checkpoint_seconds": 0, "heads": self.heads}, sort_keys=True
+        ).encode())  # fmt: skip
+        for array in (self.targets, self.train, self.validation):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch reached: the loss of each head and the validation error, both scaled."""
+
+    number: int
+    loss: float
+    validation: dict[str, float]
+    seconds: float
+    rows_per_second: float
+
+
+@dataclass
+class Scaling:
+    """Mean and spread of each head over the rows that are learned from."""
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, targets: NDArray[np.float64]) -> Scaling:
+        """Scaling of known values; a constant head has spread 1."""
+        spread = np.nanstd(targets, axis=0)
+        return cls(np.nanmean(targets, axis=0), np.where(spread > 0, spread, 1.0))
+
+    def scaled(self, targets: NDArray[np.float64]) -> Tensor:
+        """Targets with mean 0 and spread 1, NaN kept."""
+        return torch.from_numpy(((targets - self.mean) / self.spread).astype(np.float32))
+
+    def restored(self, values: Tensor) -> NDArray[np.float64]:
+        """Values in their own units."""
+        return np.asarray(values.double().cpu().numpy() * self.spread + self.mean)
+
+
+class Training:
+    """One training, from its first step or its last checkpoint to its end.
+
+    Parameters
+    ----------
+    network
+        Takes a batch of the examples to values [n, heads]; its weights are those of the seed.
+    task, recipe
+        What and how.
+    folder
+        Where the checkpoint lies; without one nothing is kept until the end.
+    """
+
+    def __init__(
+        self, network: nn.Module, task: Task, recipe: Recipe, folder: Path | None = None
+    ) -> None:
+        self.task, self.recipe, self.folder = task, recipe, folder
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = network.to(self.device)
+        self.scaling = Scaling.of(task.targets[task.train])
+        self.targets = self.scaling.scaled(task.targets)
+        self.steps_an_epoch = max(1, int(SURE_SHARE * task.rows_an_epoch()) // recipe.batch)
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99)
+        )
+        self.average = {name: value.clone() for name, value in network.state_dict().items()}
+        self.best = {name: value.clone() for name, value in self.average.items()}
+        self.best_error, self.best_epoch = math.inf, -1
+        self.step, self.loss_sum = 0, 0.0
+        self.saved = time.monotonic()
+        self.history: list[Epoch] = []
+        self.fingerprint = task.fingerprint(recipe)
+        weights = [recipe.weights.get(name, 1.0) for name in task.heads]
+        self.weights = torch.tensor(weights, device=self.device)
+        if folder is not None and (folder / "state.safetensors").exists():
+            self._resume(folder / "state.safetensors")
+
+    def run(self, on_epoch: Callable[[Epoch], None] | None = None) -> dict[str, Tensor]:
+        """Train to the end and return the best averaged weights."""
+        while not self.finished:
+            number, first = divmod(self.step, self.steps_an_epoch)
+            order = self.task.order(self.recipe.seed, number)
+            begin = time.monotonic()
+            for place in range(first, self.steps_an_epoch):
+                self._save_when_due()
+                size = self.recipe.batch
+                self._learn(order[place * size : (place + 1) * size], (number, place))
+            seconds = time.monotonic() - begin
+            rate = (self.steps_an_epoch - first) * self.recipe.batch / max(seconds, 1e-9)
+            self._finish_epoch(number, seconds, rate)
+            if on_epoch is not None:
+                on_epoch(self.history[-1])
+        self.save()
+        return self.best
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the validation error has stopped falling."""
+        done = len(self.history)
+        return done >= self.recipe.epochs or done - 1 - self.best_epoch >= self.recipe.patience
+
+    def _learn(self, rows: NDArray[np.int64], place: tuple[int, int]) -> None:
+        rank, world = _rank_and_world()
+        own = rows[rank::world]
+        random = np.random.default_rng([self.recipe.seed, *place, rank])
+        self.network.train()
+        loss = self._loss(own, random) if len(own) else None
+        self.optimiser.zero_grad(set_to_none=True)
+        if loss is not None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        _share_gradients(self.network, len(own) / len(rows))
+        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate * self._relative_rate()
+        self.optimiser.step()
+        self.step += 1
+        self.loss_sum += 0.0 if loss is None else float(loss.detach())
+        self._follow()
+
+    def _loss(self, rows: NDArray[np.int64], random: np.random.Generator) -> Tensor:
+        batch = on_device(self.task.examples.batch(rows, random), self.device)
+        mixed = PRECISIONS[self.recipe.precision]
+        with torch.autocast(self.device.type, mixed, enabled=mixed != torch.float32):
+            values = self.network(batch)
+        targets = self.targets[torch.from_numpy(rows)].to(self.device)
+        return missing_aware_loss(values.float(), targets, self.weights)
+
+    def _relative_rate(self) -> float:
+        total = self.steps_an_epoch * self.recipe.epochs
+        warm = max(1.0, WARM_UP * total)
+        if self.step < warm:
+            return (self.step + 1) / warm
+        progress = min(1.0, (self.step - warm) / max(1.0, total - warm))
+        return LAST_RATE + (1.0 - LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Let the average follow the weights: quickly at first, then by the recipe."""
+        kept = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        state = self.network.state_dict()
+        names = [name for name, value in state.items() if value.is_floating_point()]
+        torch._foreach_lerp_(
+            [self.average[name] for name in names], [state[name] for name in names], 1.0 - kept
+        )
+
+    def _finish_epoch(self, number: int, seconds: float, rate: float) -> None:
+        errors = self.validation_errors()
+        mean_loss = self.loss_sum / self.steps_an_epoch
+        if not math.isfinite(mean_loss):
+            raise PhysicsError(
+                "The loss is not a number: lower the learning rate, or look for absurd targets.",
+                code="training.diverged",
+            )
+        self.loss_sum = 0.0
+        self.history.append(Epoch(number, mean_loss, errors, seconds, rate))
+        weights = dict(zip(self.task.heads, self.weights.tolist(), strict=True))
+        judged = [weights[name] * error for name, error in errors.items()]
+        error = sum(judged) if judged else mean_loss
+        if error < self.best_error:
+            self.best_error, self.best_epoch = error, number
+            self.best = {name: value.clone() for name, value in self.average.items()}
+
+    def validation_errors(self) -> dict[str, float]:
+        """Mean absolute error of each head on the validation rows, by the averaged weights."""
+        rows = self.task.validation
+        if not len(rows):
+            return {}
+        current = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        values = evaluate(self.network, self.task.examples, rows, self.device)
+        self.network.load_state_dict(current)
+        wrong = np.abs(values.double().numpy() - self.targets[torch.from_numpy(rows)].numpy())
+        return {
+            name: float(np.nanmean(column))
+            for name, column in zip(self.task.heads, wrong.T, strict=True)
+            if np.isfinite(column).any()
+        }
+
+    # -- checkpoints ------------------------------------------------------------------------------
+
+    def _save_when_due(self) -> None:
+        if time.monotonic() - self.saved > self.recipe.checkpoint_seconds:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all; only the first of several processes does."""
+        self.saved = time.monotonic()
+        if self.folder is None or _rank_and_world()[0]:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for name, parameter in self.network.named_parameters():
+            state = self.optimiser.state.get(parameter)
+            if state:
+                tensors[f"first.{name}"] = state["exp_avg"]
+                tensors[f"second.{name}"] = state["exp_avg_sq"]
+        document = {
+            "fingerprint": self.fingerprint, "step": self.step, "loss_sum": self.loss_sum,
+            "best_error": self.best_error, "best_epoch": self.best_epoch,
+            "history": [asdict(epoch) for epoch in self.history],
+        }  # fmt: skip
+        write_tensors(self.folder / "state.safetensors", tensors, {"state": json.dumps(document)})
+
+    def _resume(self, path: Path) -> None:
+        tensors, metadata = read_tensors(path)
+        document = json.loads(metadata["state"])
+        if document["fingerprint"] != self.fingerprint:
+            raise InputError(
+                f"{path.parent} holds another training (other data, split or recipe): "
+                "give another folder, or remove it.",
+                code="training.other",
+            )
+        self.network.load_state_dict(_under("network.", tensors))
+        self.average = {n: v.to(self.device) for n, v in _under("average.", tensors).items()}
+        self.best = {n: v.to(self.device) for n, v in _under("best.", tensors).items()}
+        first, second = _under("first.", tensors), _under("second.", tensors)
+        for name, parameter in self.network.named_parameters():
+            if name in first:
+                self.optimiser.state[parameter] = {
+                    "step": torch.tensor(float(document["step"])),
+                    "exp_avg": first[name].to(self.device),
+                    "exp_avg_sq": second[name].to(self.device),
+                }
+        self.step, self.loss_sum = document["step"], document["loss_sum"]
+        self.best_error, self.best_epoch = document["best_error"], document["best_epoch"]
+        self.history = [Epoch(**epoch) for epoch in document["history"]]
+
+
+def missing_aware_loss(values: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Mean absolute error of each head over its known targets, summed by weight."""
+    known = torch.isfinite(targets)
+    wrong = (values - torch.where(known, targets, values.detach())).abs()
+    return ((wrong * known).sum(0) / known.sum(0).clamp(min=1) * weights).sum()
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module, examples: Examples, rows: NDArray[np.int64], device: torch.device
+) -> Tensor:
+    """Scaled values [len(rows), heads] of rows as they are, on the CPU."""
+    network.eval()
+    parts = [
+        network(on_device(examples.exact(rows[start : start + EVALUATED_AT_ONCE]), device)).cpu()
+        for start in range(0, len(rows), EVALUATED_AT_ONCE)
+    ]
+    return torch.cat(parts)
+
+
+def on_device(batch: Any, device: torch.device) -> Any:
+    """The batch with its tensors where the network is."""
+    return batch if device.type == "cpu" else batch.to(device)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def _share_gradients(network: nn.Module, share: float) -> None:
+    """Sum the gradients of all processes, each weighted by its share of the rows."""
+    if _rank_and_world()[1] == 1:
+        return
+    for parameter in network.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        parameter.grad.mul_(share)
+        distributed.all_reduce(parameter.grad)
