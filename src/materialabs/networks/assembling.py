@@ -47,7 +47,14 @@ from materialabs.networks.preparing import Prepared, UnrelaxedCopies
 from materialabs.networks.signals import chemical_groups, error_signals
 from materialabs.networks.training import Scaling
 from materialabs.networks.training_data import TrainingData
-from materialabs.networks.volume_trials import ONE, TrialError, VolumeTrial, at_volumes, chosen, tried
+from materialabs.networks.volume_trials import (
+    ONE,
+    TrialError,
+    VolumeTrial,
+    at_volumes,
+    chosen,
+    tried,
+)
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -355,15 +362,12 @@ def _card(
             "rows": len(data.inputs),
             "parts": data.parts.counts(),
             "known": {
-                head.name: int(known[:, places[head.name]].all(axis=1).sum())
-                for head in data.heads
+                head.name: int(known[:, places[head.name]].all(axis=1).sum()) for head in data.heads
             },
         },
         "split": data.split,
         "elements": (learned.dense(range(119)) > 0).sum(axis=0).astype(int).tolist(),
-        "volumes": {
-            head: chosen(errors).to_dict() for head, errors in trials.items()
-        },
+        "volumes": {head: chosen(errors).to_dict() for head, errors in trials.items()},
         "volume_trials": {
             head: [one.trial.to_dict() | {"mae": one.error} for one in errors]
             for head, errors in trials.items()

@@ -13,15 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from materialabs.elements import SYMBOLS
-from materialabs.networks.composition_network import (
-    AttentionLayer,
-    CompositionNetworkShape,
-    Fractions,
-)
 from materialabs.networks.element_features import element_features
 from materialabs.networks.graphs import BondGraphs
 
@@ -36,8 +29,6 @@ RATIOS = 24
 
 LEAST_RATIO, MOST_RATIO = 0.4, 2.2
 """Atomic spacings; centres of the first and last Gaussian over ratios."""
-
-ELEMENTS = len(SYMBOLS)
 
 SPACING = 2.5
 """Angstrom; a usual atomic spacing, where the feature of the spacing is 0."""
@@ -57,9 +48,6 @@ class BondNetworkShape:
         Rounds of messages.
     neighbours
         Nearest neighbours of an atom that make its bonds.
-    rounds, views
-        Rounds, and views of each, in which the elements of a crystal attend to one another before
-        any bond is seen; with none a site starts from its own element alone.
     """
 
     heads: tuple[str, ...]
@@ -67,8 +55,6 @@ class BondNetworkShape:
     bond_width: int = 48
     layers: int = 4
     neighbours: int = 16
-    rounds: int = 0
-    views: int = 4
 
     def document(self) -> dict[str, Any]:
         """The shape as JSON values."""
@@ -89,9 +75,6 @@ class BondBatch:
     count: Tensor
     spacing: Tensor
     relaxed: Tensor
-    kinds: Tensor
-    fractions: Tensor
-    site_kind: Tensor
 
     @classmethod
     def of(cls, graphs: BondGraphs, relaxed: Any) -> BondBatch:
@@ -103,7 +86,6 @@ class BondBatch:
         length = np.array(graphs.length, dtype=np.float32)
         flags = np.broadcast_to(np.asarray(relaxed, dtype=np.float32), spacing.shape)
         owner = np.repeat(np.arange(len(graphs)), sites)
-        kinds, fractions, site_kind = _elements_of(graphs, owner)
         return cls(
             torch.from_numpy(graphs.numbers.astype(np.int64)),
             torch.from_numpy(np.array(graphs.share)),
@@ -115,30 +97,11 @@ class BondBatch:
             torch.from_numpy(np.array(graphs.count)),
             torch.from_numpy(spacing.copy()),
             torch.from_numpy(flags.copy()),
-            torch.from_numpy(kinds),
-            torch.from_numpy(fractions),
-            torch.from_numpy(site_kind),
         )  # fmt: skip
 
     def to(self, device: torch.device) -> BondBatch:
         """The batch with its tensors on a device."""
         return BondBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
-
-
-def _elements_of(
-    graphs: BondGraphs, owner: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """Elements [n, k] of each crystal with their fractions [n, k], and the place of each site's."""
-    keys, which = np.unique(owner * ELEMENTS + graphs.numbers, return_inverse=True)
-    crystal = keys // ELEMENTS
-    amounts = np.bincount(crystal, minlength=len(graphs))
-    place = np.arange(len(keys)) - np.repeat(np.cumsum(amounts) - amounts, amounts)
-    most = int(amounts.max(initial=1))
-    kinds = np.zeros((len(graphs), most), np.int64)
-    fractions = np.zeros((len(graphs), most), np.float32)
-    kinds[crystal, place] = keys % ELEMENTS
-    fractions[crystal, place] = np.bincount(which, graphs.share, minlength=len(keys))
-    return kinds, fractions, (crystal * most + place)[which]
 
 
 class BondNetwork(nn.Module):
@@ -156,12 +119,6 @@ class BondNetwork(nn.Module):
         nn.init.normal_(self.names.weight, std=0.3)
         self.tables = nn.Linear(features.shape[1], width)
         self.state = nn.Linear(2, width, bias=False)
-        if shape.rounds:
-            elements = CompositionNetworkShape(
-                shape.heads, width=width, layers=shape.rounds, views=shape.views
-            )
-            self.fractions = Fractions(width)
-            self.rounds = nn.ModuleList(AttentionLayer(elements) for _ in range(shape.rounds))
         self.lengths = Gaussians(SHORTEST, LONGEST, LENGTHS)
         self.ratios = Gaussians(LEAST_RATIO, MOST_RATIO, RATIOS)
         self.bonds = nn.Sequential(
@@ -181,24 +138,14 @@ class BondNetwork(nn.Module):
         """Features of the sites after the last layer [S, width]."""
         bond = self.bonds(torch.cat([self.lengths(batch.length), self.ratios(batch.ratio)], 1))
         state = torch.stack([batch.relaxed, torch.log(batch.spacing / SPACING)], 1)
-        site: Tensor = self.elements(batch) + self.state(state).index_select(0, batch.site_owner)
+        site: Tensor = (
+            self.names(batch.numbers)
+            + self.tables(self.element_features[batch.numbers])
+            + self.state(state).index_select(0, batch.site_owner)
+        )
         for layer in self.layers:
             site, bond = layer(site, bond, batch)
         return site
-
-    def elements(self, batch: BondBatch) -> Tensor:
-        """What each site starts from [S, width]: its element, in the company of the others."""
-        if not self.shape.rounds:
-            return self._names_and_tables(batch.numbers)
-        element = self._names_and_tables(batch.kinds) + self.fractions(batch.fractions)
-        log_fractions = torch.log(batch.fractions)
-        for attention in self.rounds:
-            element = attention(element, log_fractions)
-        return element.flatten(0, 1).index_select(0, batch.site_kind)
-
-    def _names_and_tables(self, numbers: Tensor) -> Tensor:
-        known: Tensor = self.names(numbers) + self.tables(self.element_features[numbers])
-        return known
 
 
 class Gaussians(nn.Module):

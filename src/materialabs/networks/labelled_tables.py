@@ -203,7 +203,7 @@ def _pairs_by_id(rows: list[dict[str, Any]], crystals: Crystals) -> list[tuple[i
         if field in ID_FIELDS and len(best) == len(rows):
             break
     used = [place for _, place in best]
-    if len(set(used)) < len(used) or len(places) < len(crystals) and best:
+    if len(set(used)) < len(used) or (len(places) < len(crystals) and best):
         raise InputError(
             "An id occurs more than once, so that rows and crystals cannot be joined: make ids "
             "unique.",

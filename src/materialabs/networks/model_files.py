@@ -37,9 +37,6 @@ SCHEMA: Final = 1
 GEOMETRIES: Final = ("relaxed", "unrelaxed")
 """Inputs that intervals and domains are fitted for apart."""
 
-SHAPES: Final = {"crystals": BondNetworkShape, "compositions": CompositionNetworkShape}
-"""Shapes of the networks by what they read."""
-
 LARGEST_CARD: Final = 50_000_000
 """Bytes; a larger JSON file is not a card."""
 
@@ -84,9 +81,7 @@ def write_weights(folder: Path, states: Sequence[State], scaling: Scaling) -> No
     write_tensors(folder / WEIGHTS, tensors, {"format": "materialabs", "schema": str(SCHEMA)})
 
 
-def read_weights(
-    folder: Path, sha256: str | None = None
-) -> tuple[list[State], Scaling]:
+def read_weights(folder: Path, sha256: str | None = None) -> tuple[list[State], Scaling]:
     """The members' weights in single precision, exactly as stored, and the scaling."""
     tensors, _ = read_tensors(folder / WEIGHTS, sha256)
     states: dict[int, State] = {}
@@ -201,13 +196,11 @@ def read_model(folder: Path) -> ModelFiles:
 
 def _assembled(folder: Path, card: dict[str, Any]) -> ModelFiles:
     states, scaling = read_weights(folder)
-    shape = dict(card["network"]["shape"])
-    shape["heads"] = tuple(shape["heads"])
-    made = SHAPES[card["network"]["reads"]](**shape)
+    shape = card["network"]["shape"] | {"heads": tuple(card["network"]["shape"]["heads"])}
     ensemble: BondEnsemble | CompositionEnsemble = (
-        BondEnsemble(made, states, scaling)
-        if isinstance(made, BondNetworkShape)
-        else CompositionEnsemble(made, states, scaling)
+        BondEnsemble(BondNetworkShape(**shape), states, scaling)
+        if card["network"]["reads"] == "crystals"
+        else CompositionEnsemble(CompositionNetworkShape(**shape), states, scaling)
     )
     document = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
     calibrations = {
@@ -226,22 +219,23 @@ def _assembled(folder: Path, card: dict[str, Any]) -> ModelFiles:
 
 
 def _read_domains(path: Path) -> dict[str, Domain]:
+    domains = {}
     with np.load(path, allow_pickle=False) as arrays:
-        present = {name.partition(".")[0] for name in arrays.files}
-        return {
-            geometry: Domain.from_arrays({
-                name.removeprefix(f"{geometry}."): arrays[name]
-                for name in arrays.files
-                if name.startswith(f"{geometry}.")
-            })  # fmt: skip
-            for geometry in sorted(present)
-        }
+        for geometry in sorted({name.partition(".")[0] for name in arrays.files}):
+            own = [name for name in arrays.files if name.startswith(f"{geometry}.")]
+            domains[geometry] = Domain.from_arrays(
+                {name.removeprefix(f"{geometry}."): arrays[name] for name in own}
+            )
+    return domains
 
 
 def _require_same(path: Path, sha256: str) -> None:
-    if not path.is_file() or hash_of(path) != sha256:
-        raise IntegrityError(
-            f"{path} is {'not the file that its card names (its SHA-256 differs)' if path.is_file() else 'missing'}: "  # noqa: E501
-            "install the package again, or restore the model's folder.",
-            code="weights.changed",
-        )
+    if path.is_file() and hash_of(path) == sha256:
+        return
+    wrong = "is not the file that its card names (its SHA-256 differs)" if path.is_file() else (
+        "is missing"
+    )  # fmt: skip
+    raise IntegrityError(
+        f"{path} {wrong}: install the package again, or restore the model's folder.",
+        code="weights.changed",
+    )

@@ -99,8 +99,7 @@ class Model:
 
     def __repr__(self) -> str:
         return (
-            f"Model({self.model_id}: {', '.join(self.heads)} of {self.reads}, "
-            f"{len(self)} members)"
+            f"Model({self.model_id}: {', '.join(self.heads)} of {self.reads}, {len(self)} members)"
         )
 
     def _head(self, name: str) -> Head:
@@ -161,9 +160,7 @@ class Model:
         names = list(heads or self.heads)
         parts = list(
             track(
-                self.stream(
-                    _chunks(batch, chunk), names, relaxed=relaxed, threads=threads
-                ),
+                self.stream(_chunks(batch, chunk), names, relaxed=relaxed, threads=threads),
                 label=f"predicting ({chunk} a step)",
                 total=-(-len(batch) // chunk),
                 show=progress,
@@ -185,23 +182,16 @@ class Model:
         names = list(heads or self.heads)
         for name in names:
             self._head(name)
+        ensemble = self._files.ensemble
         for batch in batches:
-            if isinstance(batch, Crystals):
-                graphs = bond_graphs(
-                    batch, neighbours=self._neighbours, threads=threads
-                )
-                yield self.predict_graphs(graphs, batch.compositions, names, relaxed=relaxed)
+            if isinstance(ensemble, BondEnsemble):
+                crystals = as_crystals(batch)
+                near = ensemble.shape.neighbours
+                graphs = bond_graphs(crystals, neighbours=near, threads=threads)
+                yield self.predict_graphs(graphs, crystals.compositions, names, relaxed=relaxed)
             else:
-                yield self._told(self._files.ensemble.answers(batch), batch, None, names)
-
-    @property
-    def _neighbours(self) -> int:
-        shape = self._files.ensemble.shape
-        if not isinstance(shape, BondNetworkShape):
-            raise InputError(
-                f"The model {self.name!r} reads formulas: give crystals.reduced_formulas()."
-            )
-        return shape.neighbours
+                cells = as_compositions(batch)
+                yield self._told(ensemble.answers(cells), cells, None, names)
 
     def predict_graphs(
         self,

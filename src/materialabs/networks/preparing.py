@@ -165,7 +165,7 @@ class _Copier:
                 if place.exists():
                     self._types = json.loads(place.read_text(encoding="utf-8"))
                     if len(self._types or ()) == len(self.crystals):
-                        return self._types  # type: ignore[return-value]
+                        return self._types
             self.said("finding the structure types")
             self._types = prototype_labels(self.crystals)
             part = self.folder / "types.json.part"

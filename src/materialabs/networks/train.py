@@ -121,7 +121,7 @@ def train(
         labelled, Path(table).name, names, _units(unit, names), kind, told, logarithm, split, seed,
         credit, licence,
     )  # fmt: skip
-    folder = Path(out) if out is not None else Path(_usual_name(table, names))
+    folder = Path(out) if out is not None else Path(folder_name(table, names))
     base = usual_recipe(len(data.parts.train), epochs=epochs, precision=precision)
     recipes = [replace(base, seed=seed + number) for number in range(members)]
     with joined() as processes:
@@ -147,7 +147,8 @@ def _units(unit: str | Sequence[str], names: Sequence[str]) -> list[str]:
     return units
 
 
-def _usual_name(table: str | Path, names: Sequence[str]) -> str:
+def folder_name(table: str | Path, names: Sequence[str]) -> str:
+    """The usual folder of a model, named after its table and targets."""
     stem = Path(table).name.partition(".")[0]
     return f"{stem}-{'-'.join(names)}".replace("/", "_").replace(" ", "_") + "-model"
 
@@ -274,7 +275,7 @@ def _trained(
     threads: int, progress: bool | None,
 ) -> None:  # fmt: skip
     """Prepare, train and, in the first process, assemble."""
-    if (folder / CARD).exists():
+    if (folder / CARD).exists() and (folder / REPORT).exists():
         return
     work, shape = folder / WORK, usual_shape(data)
     prepared = _prepared(data, work, processes, threads)

@@ -65,8 +65,7 @@ class VolumeTrial:
     def answers(self, ensemble: Ensemble, graphs: BondGraphs) -> Answers:
         """What the members say of unrelaxed crystals; features are those at the given volume."""
         found = [
-            ensemble.answers(graphs.scaled(np.cbrt(factor)), relaxed=0.0)
-            for factor in self.factors
+            ensemble.answers(graphs.scaled(np.cbrt(factor)), relaxed=0.0) for factor in self.factors
         ]
         nearest = int(np.argmin(np.abs(np.log(self.factors))))
         values = RULES[self.rule](np.stack([one.values for one in found]))
