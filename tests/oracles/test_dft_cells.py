@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from materialabs.crystals.batch import Crystals
+from materialabs.crystals.references import reference_crystals
 from materialabs.oracles.dft_cells import DftCell, is_molecule
 
 SOLIDS = {
@@ -50,6 +51,32 @@ def test_any_supercell_leads_to_the_primitive_cell_and_back(
     same = cell.given(crystal, cell.lattice, cell.frac)
     assert np.allclose(same.lattice, crystal.lattice, atol=1e-8)
     assert np.allclose(same.positions, crystal.positions, atol=1e-6)
+
+
+def kpoints_left(cell: DftCell, mesh: int) -> int:
+    """Distinct points of a mesh under the operations that keep the origin, by brute force."""
+    steps = np.arange(mesh) / mesh
+    points = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
+    images = cell.frac @ cell.rotations.transpose(0, 2, 1)
+    apart = images - cell.frac[cell.images]
+    still = (np.abs(apart - np.rint(apart)) < 1e-3).all(axis=(1, 2))
+    turned = [points @ np.linalg.inv(turn) for turn in cell.rotations[still]]
+    stars = np.stack([*turned, *(-one for one in turned)], axis=1)
+    codes = np.rint((stars - np.floor(stars + 1e-9)) * mesh).astype(int) % mesh
+    return len(np.unique((codes @ [mesh * mesh, mesh, 1]).min(axis=1)))
+
+
+@pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
+@pytest.mark.parametrize(("symbol", "mesh"), [("Si", 7), ("Mg", 6), ("Al", 8), ("Cu", 5)])
+def test_reference_structures_keep_the_kpoints_of_their_full_symmetry(
+    symbol: str, mesh: int
+) -> None:
+    """Counts of spglib for the whole point group, wherever the source put its origin."""
+    spglib = pytest.importorskip("spglib")
+    cell = DftCell.of(reference_crystals([symbol]))
+    given = (cell.lattice, cell.frac, cell.numbers)
+    mapping, _ = spglib.get_ir_reciprocal_mesh([mesh] * 3, given, is_shift=[0, 0, 0])
+    assert kpoints_left(cell, mesh) == len(np.unique(mapping))
 
 
 def test_what_the_primitive_cell_becomes_is_carried_to_the_given_one() -> None:

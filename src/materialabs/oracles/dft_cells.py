@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.symmetry import TOLERANCE, operations, refined
+from materialabs.crystals.symmetry import TOLERANCE, operations, primitive, refined
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -20,8 +20,8 @@ SAME_PLACE: Final = 1e-5
 VACUUM: Final = 6.0
 """Angstrom; atoms that stay this far from all their images are a molecule, not a crystal."""
 
-MOST_TRANSLATIONS: Final = 48
-"""Primitive cells in a given cell that are looked for."""
+WHOLE: Final = 1e-3
+"""Numbers closer than this to whole ones are whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,8 @@ class DftCell:
         int64 [M], for each given atom the computed atom that it is a copy of.
     shifts
         int64 [M, 3], and the primitive vectors between the two.
+    origin
+        [3], the place in the given cell, in primitive vectors, that is the origin here.
     rotations
         float64 [k, 3, 3], symmetry operations on columns of fractional coordinates.
     images
@@ -56,6 +58,7 @@ class DftCell:
     multiple: Indices
     members: Indices
     shifts: Indices
+    origin: Floats
     rotations: Floats
     images: Indices
     molecule: bool
@@ -65,27 +68,25 @@ class DftCell:
         """Find the primitive cell of one crystal, in its orientation and with its origin."""
         exact = refined(crystal, tolerance)
         lattice, frac = exact.lattice[0], exact.frac
-        found = operations(exact, tolerance)
-        rotations, translations = found.of(0)
-        pure = translations[(rotations == np.eye(3, dtype=int)).all(axis=(1, 2))]
-        small = _generated_lattice(pure[:MOST_TRANSLATIONS]) if len(pure) > 1 else np.eye(3)
-        multiple = np.rint(np.linalg.inv(small)).astype(np.int64)
+        multiple = _multiple(lattice, exact, tolerance)
         within = frac @ multiple
         members, representatives = _copies(within, exact.numbers)
-        chosen = within[representatives] - np.floor(within[representatives])
-        primitive = small @ lattice
-        shifts = np.rint(within - chosen[members]).astype(np.int64)
         numbers = exact.numbers[representatives]
-        rotated, images = _operations_of(primitive, chosen, numbers, tolerance)
+        primitive_lattice = np.linalg.inv(multiple) @ lattice
+        found = _operations_of(primitive_lattice, within[representatives], numbers, tolerance)
+        origin = _origin(within[representatives], found)
+        places = within[representatives] - origin
+        chosen = places - np.floor(places)
+        shifts = np.rint(within - origin - chosen[members]).astype(np.int64)
         return cls(
-            primitive, chosen, numbers, multiple, members, shifts, rotated, images,
-            is_molecule(primitive, chosen),
+            primitive_lattice, chosen, numbers, multiple, members, shifts, origin,
+            found.rotations, found.images, is_molecule(primitive_lattice, chosen),
         )  # fmt: skip
 
     def given(self, crystal: Crystals, lattice: Floats, frac: Floats) -> Crystals:
         """The given crystal with what its primitive cell has become; atoms in the order given."""
         inverse = np.linalg.inv(self.multiple)
-        moved = (frac[self.members] + self.shifts) @ inverse
+        moved = (frac[self.members] + self.shifts + self.origin) @ inverse
         whole = np.rint(crystal.frac - moved)
         return crystal.replace(lattice=(self.multiple @ lattice)[None], frac=moved + whole)
 
@@ -132,33 +133,33 @@ def _widest_gap(places: Floats) -> float:
     return float(np.max(np.append(np.diff(ordered), ordered[0] + 1.0 - ordered[-1])))
 
 
-def _generated_lattice(translations: Floats) -> Floats:
-    """Rows that generate the whole vectors and these fractional translations [t, 3]."""
-    from moyopy import minkowski_reduce
+def _multiple(lattice: Floats, exact: Crystals, tolerance: float) -> Indices:
+    """Whole numbers [3, 3] that lead from the standard primitive vectors to the given ones.
 
-    scale = len(translations)
-    rows = np.vstack([np.eye(3) * scale, translations * scale])
-    whole = [[int(value) for value in row] for row in np.rint(rows)]
-    basis = np.array(_triangular(whole), dtype=float) / scale
-    reduced = np.asarray(minkowski_reduce(basis.tolist())[0], dtype=float)
-    return np.asarray(reduced * np.sign(np.linalg.det(reduced)))
+    The standard vectors are as alike as the symmetry allows; k-points on a mesh over others
+    would be fewer symmetry's worth.
+    """
+    wanted = lattice @ np.linalg.inv(primitive(exact, tolerance).lattice[0])
+    whole = np.rint(wanted)
+    if np.abs(wanted - whole).max() > WHOLE or abs(np.linalg.det(whole)) < 1 - WHOLE:
+        return np.eye(3, dtype=np.int64)
+    return np.asarray(whole * np.sign(np.linalg.det(whole)), dtype=np.int64)
 
 
-def _triangular(rows: list[list[int]]) -> list[list[int]]:
-    """A triangular basis of the lattice that these whole vectors generate (Euclid, by columns)."""
-    basis = []
-    for column in range(3):
-        while True:
-            live = sorted((r for r in rows if r[column]), key=lambda r: abs(r[column]))
-            if len(live) == 1:
-                break
-            smallest = live[0]
-            for row in live[1:]:
-                factor = row[column] // smallest[column]
-                row[:] = [a - factor * b for a, b in zip(row, smallest, strict=True)]
-        basis.append(live[0])
-        rows = [row for row in rows if row is not live[0]]
-    return basis
+def _origin(frac: Floats, found: _Found) -> Floats:
+    """The origin as it is, or the atom, that lets programs reduce the k-points most.
+
+    They use the operations that keep the origin without a translation, each also with k turned
+    to minus k (time reversal).
+    """
+    places = np.vstack([np.zeros(3), frac])
+    kept = []
+    for place in places:
+        left = found.translations + found.rotations @ place - place
+        still = (np.abs(left - np.rint(left)) < 100 * SAME_PLACE).all(axis=1)
+        turns = np.rint(found.rotations[still]).astype(np.int8)
+        kept.append(len({turn.tobytes() for turn in np.concatenate([turns, -turns])}))
+    return np.asarray(places[int(np.argmax(kept))])
 
 
 def _copies(frac: Floats, numbers: NDArray[np.uint8]) -> tuple[Indices, Indices]:
@@ -175,14 +176,22 @@ def _copies(frac: Floats, numbers: NDArray[np.uint8]) -> tuple[Indices, Indices]
     return members, np.array(representatives, dtype=np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Operations of a primitive cell: x -> R x + t, and where each takes each atom [k, m]."""
+
+    rotations: Floats
+    translations: Floats
+    images: Indices
+
+
 def _operations_of(
     lattice: Floats, frac: Floats, numbers: NDArray[np.uint8], tolerance: float
-) -> tuple[Floats, Indices]:
-    """Rotations [k, 3, 3] and where each takes each atom [k, m]; those that fit exactly."""
+) -> _Found:
+    """The operations that fit exactly."""
     cell = Crystals.from_arrays([lattice], [frac], [numbers])
-    found = operations(cell, tolerance)
-    rotations, images = [], []
-    for rotation, translation in zip(*found.of(0), strict=True):
+    rotations, translations, images = [], [], []
+    for rotation, translation in zip(*operations(cell, tolerance).of(0), strict=True):
         moved = frac @ rotation.T + translation
         apart = moved[:, None] - frac[None]
         distance = np.abs(apart - np.rint(apart)).max(axis=2)
@@ -190,5 +199,9 @@ def _operations_of(
         nearest = distance.argmin(axis=1)
         if distance.min(axis=1).max() < 100 * SAME_PLACE and len(set(nearest)) == len(frac):
             rotations.append(rotation)
+            translations.append(translation)
             images.append(nearest)
-    return np.array(rotations, dtype=float), np.array(images, dtype=np.int64)
+    return _Found(
+        np.array(rotations, dtype=float), np.array(translations, dtype=float),
+        np.array(images, dtype=np.int64),
+    )  # fmt: skip
