@@ -78,14 +78,13 @@ class Task:
     digest: str
 
 
-def our_predictions(target: str, crystals: Crystals) -> Array:
+def our_predictions(one: Judged) -> Array:
     """Predictions of the model that ships for a target, eV/atom or eV [n]."""
-    import materialabs
+    from materialabs.networks.models import load_model
 
-    load = getattr(materialabs, "load_model", None)
-    if load is None:
-        raise SystemExit("This version ships no model to judge: --peers-only runs the others.")
-    return np.asarray(load(target).predict(crystals).mean)
+    unrelaxed = one.name.startswith("unrelaxed")
+    model = load_model(one.name.removeprefix("unrelaxed_"))
+    return np.asarray(model.predict(one.inputs.crystals, relaxed=not unrelaxed).mean)
 
 
 def unrelaxed_copies(crystals: Crystals, split: Split, place: Path) -> Unrelaxed:
@@ -98,13 +97,14 @@ def unrelaxed_copies(crystals: Crystals, split: Split, place: Path) -> Unrelaxed
     place
         File that keeps the copies for the next run.
     """
+    from materialabs.crystals.protostructure import prototype_labels
     from materialabs.networks.distortions import borrowed
 
     if place.exists():
         with np.load(place, allow_pickle=False) as kept:
             return Unrelaxed(Crystals.from_bytes(kept["crystals"].tobytes()), kept["rows"])
-    formulas = np.array(crystals.reduced_formulas())
-    copies = borrowed(crystals, split.test, split.train, formulas, SEED)
+    types = prototype_labels(crystals)
+    copies = borrowed(crystals, split.test, split.train, types, SEED)
     data = np.frombuffer(copies.crystals.to_bytes(), np.uint8)
     keep(place, crystals=data, rows=copies.original)
     return Unrelaxed(copies.crystals, copies.original)
@@ -226,7 +226,7 @@ def our_row(tasks: list[Task]) -> dict[str, Any]:
     """Our model's errors."""
     row: dict[str, Any] = {"name": "materialabs"}
     for task in tasks:
-        parts = [our_predictions(task.target, one.inputs.crystals) for one in task.judged]
+        parts = [our_predictions(one) for one in task.judged]
         row |= figures(task, np.concatenate(parts))
     return row
 

@@ -17,12 +17,15 @@ import materialabs
 
 ROOT = Path(__file__).parent.parent
 MANUAL = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-ROOMS = {"crystals", "hull", "generation", "ledger", "store", "server", "cli"}
+ROOMS = {
+    "cli", "crystals", "discovery", "generation", "hull", "ledger", "networks", "oracles", "server",
+    "store",
+}  # fmt: skip
 
 PUBLIC_NAMES = {
     "materialabs": [
-        "Crystals", "Energies", "Hull", "Level", "Store", "__version__", "generate", "read",
-        "write",
+        "Campaign", "Crystals", "Energies", "Hull", "Level", "Model", "Prediction", "Store",
+        "__version__", "discover", "generate", "load_model", "predict", "read", "train", "write",
     ],
 }  # fmt: skip
 
@@ -73,6 +76,7 @@ def test_importing_the_package_loads_nothing_heavy(heavy: str) -> None:
     code = (
         "import sys, materialabs.crystals, materialabs.hull, materialabs.generation;"
         "import materialabs.ledger, materialabs.store, materialabs.server, materialabs.cli;"
+        "import materialabs.networks, materialabs.oracles, materialabs.discovery;"
         f"print({heavy!r} in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

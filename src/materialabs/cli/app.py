@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from materialabs.cli import (
+    campaign,
     convert,
+    discover,
     doctor,
     exchange,
     generate,
@@ -15,7 +17,10 @@ from materialabs.cli import (
     inspect,
     ledger,
     mirror,
+    predict,
     store,
+    train,
+    worker,
 )
 
 app = typer.Typer(
@@ -48,6 +53,11 @@ def options(
     """Discover materials: generate crystals, judge them against the convex hull, record all."""
 
 
+app.command("discover")(discover.discover)
+app.add_typer(campaign.app, name="campaign")
+app.command("worker")(worker.worker)
+app.command("predict")(predict.predict)
+app.command("train")(train.train)
 app.command("hull")(hull.hull)
 app.add_typer(generate.app, name="generate")
 app.command("inspect")(inspect.inspect)

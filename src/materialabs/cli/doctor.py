@@ -51,6 +51,8 @@ def examine() -> Iterator[Finding]:
         yield _optional(package, purpose)
     yield _disk()
     yield _cache()
+    yield from _dft()
+    yield from _models()
     for subject, check in SELF_CHECKS.items():
         yield _self_check(subject, check)
 
@@ -106,6 +108,22 @@ def _cache() -> Finding:
         return Finding("kernel cache", "slow", "the package's folder is read-only", remedy)
 
 
+def _dft() -> Iterator[Finding]:
+    """What DFT can do here; it is optional."""
+    from materialabs.oracles.dft_state import dft_state
+
+    for one in dft_state():
+        yield Finding("DFT", "works" if one.ok else "absent", one.what, one.mend)
+
+
+def _models() -> Iterator[Finding]:
+    """Whether the weights that ship are those that their cards name."""
+    from materialabs.networks.models import load_model, shipped_names
+
+    for name in shipped_names():
+        yield _self_check(f"model {name}", lambda name=name: repr(load_model(name)))  # type: ignore[misc]
+
+
 def _self_check(subject: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, "works", check())
@@ -146,6 +164,18 @@ def _hull() -> str:
     return _expect(abs(distance - 0.5) < 1e-9, f"Mg3O lies {distance:.3f} eV/atom above a hull")
 
 
+def _potential() -> str:
+    """Compute MgO with CHGNet: -12.65 eV a formula in MP2020, the oxygen correction included."""
+    from ase.build import bulk
+
+    from materialabs.crystals.batch import Crystals
+    from materialabs.oracles import ChgnetOracle
+
+    crystal = Crystals.from_ase(bulk("MgO", "rocksalt", 4.25))
+    energy = float(ChgnetOracle().energy(crystal).values[0])
+    return _expect(abs(energy + 6.325) < 0.1, f"CHGNet gives MgO {energy:.2f} eV/atom")
+
+
 def _expect(right: bool, statement: str) -> str:
     if not right:
         raise AssertionError(statement)
@@ -156,5 +186,6 @@ SELF_CHECKS: dict[str, Callable[[], str]] = {
     "neighbour lists": _neighbours,
     "symmetry": _symmetry,
     "hull": _hull,
+    "potential": _potential,
 }
 """Small calculations with known answers."""

@@ -19,7 +19,7 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.networks import cards, domain
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.calibration import FEWEST as FEWEST_TO_CALIBRATE
-from materialabs.networks.calibration import Calibration
+from materialabs.networks.calibration import FEWEST_FOR_SIGNALS, Calibration
 from materialabs.networks.composition_network import CompositionNetworkShape
 from materialabs.networks.domain import Domain
 from materialabs.networks.ensembles import (
@@ -61,6 +61,9 @@ Rows = NDArray[np.int64]
 
 TEMPERATURES: Final = np.geomspace(0.25, 4.0, 81)
 """What scores of classes are divided by; the best is chosen on held-out rows."""
+
+USUAL: Final = 0.9
+"""Share of held-out rows on which the members disagree no more than they usually do."""
 
 FEWEST_TRIALS: Final = 50
 """Unrelaxed validation crystals with a value; with fewer the given volume alone is used."""
@@ -143,7 +146,7 @@ def assemble(
     builder = _Builder(data, members, states, scaling, prepared)
     fitted, trials = builder.fitted()
     write_domains(folder, fitted.domains)
-    write_calibrations(folder, fitted.calibrations, fitted.temperatures)
+    write_calibrations(folder, fitted.calibrations, fitted.temperatures, fitted.spreads)
     card = _card(data, members, folder, name, trials)
     write_json(folder / CARD, card)
     judged = _judged(Model.load(folder), data, prepared)
@@ -155,6 +158,7 @@ def assemble(
 class _Fitted:
     calibrations: dict[tuple[str, str], Calibration] = field(default_factory=dict)
     temperatures: dict[str, float] = field(default_factory=dict)
+    spreads: dict[tuple[str, str], float] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
 
 
@@ -215,6 +219,9 @@ class _Builder:
                     values = held.answers.values[:, known, self.places[head.name]]
                     found.temperatures[head.name] = best_temperature(values, truth[known])
                 continue
+            if len(known) < FEWEST_FOR_SIGNALS:
+                own = held.answers.values[:, known, self.places[head.name].start]
+                found.spreads[geometry, head.name] = float(np.quantile(own.std(axis=0), USUAL))
             found.calibrations[geometry, head.name] = self._calibration(
                 held, known, truth[known, 0], self.places[head.name], found.domains.get(geometry)
             )
@@ -359,6 +366,7 @@ def _card(
             "sha256": data.data_hash,
             "credit": data.credit,
             "licence": data.licence,
+            "notes": list(data.notes),
             "rows": len(data.inputs),
             "parts": data.parts.counts(),
             "known": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from materialabs.crystals.compositions import Compositions
+from materialabs.errors import InputError
 from materialabs.networks.bond_network import BondBatch, BondNetwork, BondNetworkShape, pooled
 from materialabs.networks.composition_network import (
     CompositionBatch,
@@ -25,8 +27,8 @@ from materialabs.networks.training import PRECISIONS, Scaling
 Floats = NDArray[np.float64]
 State = dict[str, Tensor]
 
-BONDS_AT_ONCE: Final = 3_000
-"""Bonds of a batch on a processor; its arrays then stay in the cache."""
+BONDS_AT_ONCE: Final = {"float32": 3_000, "bfloat16": 12_000}
+"""Bonds of a batch on a processor by precision; its arrays then stay in the cache."""
 
 BONDS_AT_ONCE_ON_A_GPU: Final = 1_000_000
 """Bonds of a batch on a GPU, about 4 GB."""
@@ -95,12 +97,21 @@ class BondEnsemble:
     def __len__(self) -> int:
         return len(self.networks)
 
+    def with_precision(self, precision: str) -> BondEnsemble:
+        """The same networks with products in another precision."""
+        if precision not in PRECISIONS:
+            raise InputError(f"The precision is {' or '.join(PRECISIONS)}, not {precision!r}.")
+        other = copy(self)
+        other.precision = precision
+        return other
+
     def answers(self, inputs: BondGraphs, relaxed: float = 1.0) -> Answers:
         """Values and features of graphs; ``relaxed`` is 1 for final geometries, 0 for others."""
         columns = len(self.shape.heads)
         values = np.empty((len(self), len(inputs), columns))
         features = np.empty((len(inputs), self.shape.width), np.float32)
-        most = BONDS_AT_ONCE if self.device.type == "cpu" else BONDS_AT_ONCE_ON_A_GPU
+        on_cpu = self.device.type == "cpu"
+        most = BONDS_AT_ONCE[self.precision] if on_cpu else BONDS_AT_ONCE_ON_A_GPU
         for start, stop in batches_by_size(inputs.bond_offsets, most):
             batch = BondBatch.of(inputs.take(np.arange(start, stop)), relaxed)
             found, seen = self._asked(_moved(batch, self.device))

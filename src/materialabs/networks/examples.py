@@ -31,12 +31,15 @@ class CrystalExamples:
         int64 [m], the row that each copy is of, rising.
     share
         Share of the rows of a batch that a copy stands in for, where the row has one.
+    jitter
+        Relative noise on every length.
     """
 
     relaxed: BondGraphs
     copies: BondGraphs
     original: NDArray[np.int64]
     share: float = 0.4
+    jitter: float = JITTER
 
     def __len__(self) -> int:
         return len(self.relaxed)
@@ -52,13 +55,17 @@ class CrystalExamples:
             self.relaxed.take(rows[~standing_in]),
             self.copies.take(chosen[standing_in]).scaled(np.cbrt(volumes)),
         ]).take(_places(standing_in))  # fmt: skip
-        noise = 1.0 + JITTER * random.standard_normal(len(graphs.length))
-        noisy = replace(graphs, length=(graphs.length * noise).astype(np.float32))
-        return BondBatch.of(noisy, ~standing_in)
+        return BondBatch.of(jittered(graphs, self.jitter, random), ~standing_in)
 
     def exact(self, rows: NDArray[np.int64]) -> BondBatch:
         """The relaxed crystals as they are."""
         return BondBatch.of(self.relaxed.take(rows), 1.0)
+
+
+def jittered(graphs: BondGraphs, jitter: float, random: np.random.Generator) -> BondGraphs:
+    """The graphs with every length changed a little, by this relative spread."""
+    noise = 1.0 + jitter * random.standard_normal(len(graphs.length))
+    return replace(graphs, length=(graphs.length * noise).astype(np.float32))
 
 
 def _places(standing_in: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -67,3 +74,31 @@ def _places(standing_in: NDArray[np.bool_]) -> NDArray[np.int64]:
     order = np.argsort(standing_in, kind="stable")
     places[order] = np.arange(len(standing_in))
     return places
+
+
+@dataclass(frozen=True)
+class FlaggedExamples:
+    """Graphs of which some are relaxed and some are not, each shown as it is.
+
+    Parameters
+    ----------
+    graphs
+        One for each row.
+    relaxed
+        bool [n], whether the geometry of a row is final.
+    """
+
+    graphs: BondGraphs
+    relaxed: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.graphs)
+
+    def batch(self, rows: NDArray[np.int64], random: np.random.Generator) -> BondBatch:
+        """The rows with a little noise."""
+        noisy = jittered(self.graphs.take(rows), JITTER, random)
+        return BondBatch.of(noisy, self.relaxed[rows])
+
+    def exact(self, rows: NDArray[np.int64]) -> BondBatch:
+        """The rows as they are."""
+        return BondBatch.of(self.graphs.take(rows), self.relaxed[rows])

@@ -57,6 +57,9 @@ class ModelFiles:
         By geometry and head; none where too few rows were held out.
     temperatures
         By head, what softens the probabilities of classes.
+    spreads
+        By geometry and head, the usual spread of the members, where too few rows were held out to
+        learn how widths follow it.
     domains
         By geometry; none where there were too few rows.
     """
@@ -66,6 +69,7 @@ class ModelFiles:
     ensemble: BondEnsemble | CompositionEnsemble
     calibrations: dict[tuple[str, str], Calibration]
     temperatures: dict[str, float]
+    spreads: dict[tuple[str, str], float]
     domains: dict[str, Domain]
 
 
@@ -78,7 +82,8 @@ def write_weights(folder: Path, states: Sequence[State], scaling: Scaling) -> No
     }
     tensors["scaling.mean"] = torch.from_numpy(scaling.mean.copy())
     tensors["scaling.spread"] = torch.from_numpy(scaling.spread.copy())
-    write_tensors(folder / WEIGHTS, tensors, {"format": "materialabs", "schema": str(SCHEMA)})
+    # One entry only: safetensors writes several in any order, and equal models have equal files.
+    write_tensors(folder / WEIGHTS, tensors, {"schema": str(SCHEMA)})
 
 
 def read_weights(folder: Path, sha256: str | None = None) -> tuple[list[State], Scaling]:
@@ -130,12 +135,18 @@ def write_calibrations(
     folder: Path,
     calibrations: Mapping[tuple[str, str], Calibration],
     temperatures: Mapping[str, float],
+    spreads: Mapping[tuple[str, str], float],
 ) -> None:
     """Write what makes intervals and probabilities of the members' answers."""
     document: dict[str, Any] = {geometry: {} for geometry in GEOMETRIES}
+    usual: dict[str, dict[str, float]] = {geometry: {} for geometry in GEOMETRIES}
+    for (geometry, head), spread in spreads.items():
+        usual[geometry][head] = spread
     for (geometry, head), calibration in calibrations.items():
         document[geometry][head] = calibration.to_dict()
-    write_json(folder / CALIBRATION, document | {"temperatures": dict(temperatures)})
+    write_json(
+        folder / CALIBRATION, document | {"temperatures": dict(temperatures), "spreads": usual}
+    )
 
 
 def write_domains(folder: Path, domains: Mapping[str, Domain]) -> None:
@@ -214,6 +225,11 @@ def _assembled(folder: Path, card: dict[str, Any]) -> ModelFiles:
         ensemble,
         calibrations,
         {name: float(value) for name, value in document["temperatures"].items()},
+        {
+            (geometry, head): float(spread)
+            for geometry in GEOMETRIES
+            for head, spread in document["spreads"][geometry].items()
+        },
         _read_domains(folder / DOMAIN),
     )
 

@@ -28,8 +28,12 @@ FONT: Final = "Helvetica, Arial, sans-serif"
 WIDTH, HEIGHT = 520, 440
 """Pixels of a picture."""
 
-MOST_POINTS: Final = 4_000
-"""Points of a parity plot; of more, so many are drawn at random."""
+MOST_POINTS: Final = 2_000
+"""Points of a parity plot; of more, so many are drawn at random. They are plain vector graphics,
+for browsers draw only a few WebGL pictures on one page."""
+
+WORST_POINTS: Final = 100
+"""Points with the largest errors, which are always drawn."""
 
 STYLE: Final = f"""
 body {{ font: 15px/1.5 {FONT}; color: #1a1a1a; max-width: 1120px; margin: 2em auto;
@@ -150,7 +154,10 @@ def _classes(head: Head, figures: Mapping[str, Any]) -> str:
         f"{figures['crystals']:,} rows{more}; cross-entropy {figures['log_loss']:.3f}.</p>"
     )
     rows = [
-        {"true": name, **dict(zip(head.classes, counts, strict=True))}
+        {
+            "true class": name,
+            **{f"told {one}": n for one, n in zip(head.classes, counts, strict=True)},
+        }
         for name, counts in zip(head.classes, figures["confusion"], strict=True)
     ]
     return lead + _pictures([reliability_figure(figures)]) + "<h3>Predicted classes</h3>" + (
@@ -200,13 +207,15 @@ def parity_figure(
 
     known = np.flatnonzero(np.isfinite(truth))
     if len(known) > MOST_POINTS:
-        known = np.sort(np.random.default_rng(0).permutation(known)[:MOST_POINTS])
+        worst = np.argsort(-np.abs(told.mean - truth)[known])[:WORST_POINTS]
+        drawn = np.random.default_rng(0).permutation(known)[: MOST_POINTS - WORST_POINTS]
+        known = np.union1d(known[worst], drawn)
     half = (told.high - told.low)[known] / 2.0
     names = [f"{told.ids[row] if told.ids else row}: {formulas[row]}" for row in known.tolist()]
     figure = go.Figure(
-        go.Scattergl(
+        go.Scatter(
             x=truth[known], y=told.mean[known], mode="markers", text=names,
-            customdata=half, marker={"size": 5, "color": BLUE, "opacity": 0.45},
+            customdata=half, marker={"size": 5, "color": BLUE, "opacity": 0.55},
             hovertemplate="%{text}<br>true %{x:.4g}, predicted %{y:.4g} ± %{customdata:.2g}"
             "<extra></extra>",
         )
@@ -264,9 +273,9 @@ def learning_figure(histories: Sequence[Sequence[Mapping[str, Any]]], head: str)
             mode="lines", name=f"member {member + 1}",
             line={"color": COLOURS[member % len(COLOURS)], "width": 1.8},
         )  # fmt: skip
-    figure = _laid_out(
-        figure, head.replace("_", " "), "epoch", "validation error / spread of the target"
-    )
+    name, _, chosen = head.partition(": ")
+    what = "cross-entropy" if chosen else "error / spread of the target"
+    figure = _laid_out(figure, name.replace("_", " "), "epoch", f"validation {what}")
     figure.update_yaxes(type="log", dtick="D1", exponentformat="none")
     return figure.update_layout(showlegend=len(histories) > 1)
 
@@ -336,6 +345,7 @@ def _provenance(card: Mapping[str, Any]) -> str:
         f"{data['licence'] or 'no licence given'})",
         "SHA-256 of the data": data["sha256"],
         "rows": ", ".join(f"{name} {count:,}" for name, count in data["parts"].items()),
+        "left out": "; ".join(data["notes"]) or "nothing",
         "split": card["split"],
         "SHA-256 of the weights": card["weights_sha256"],
         "versions": ", ".join(f"{name} {number}" for name, number in card["versions"].items()),

@@ -19,7 +19,7 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.protostructure import prototype_labels
 from materialabs.errors import ResourceError
 from materialabs.networks.distortions import borrowed, shaken
-from materialabs.networks.examples import CrystalExamples
+from materialabs.networks.examples import JITTER, CrystalExamples
 from materialabs.networks.graphs import NEIGHBOURS, BondGraphs, bond_graphs
 from materialabs.networks.training_data import Parts
 
@@ -60,16 +60,19 @@ class Prepared:
     copies
         Copies of the rows of each part: ``train``, ``valid``, ``cal``, ``test``. Geometry is lent
         by training rows only.
+    jitter
+        Relative noise on the lengths that are learned from.
     """
 
     relaxed: BondGraphs
     copies: dict[str, UnrelaxedCopies]
+    jitter: float = JITTER
 
     @property
     def examples(self) -> CrystalExamples:
         """What a network learns from."""
         learned = self.copies["train"]
-        return CrystalExamples(self.relaxed, learned.graphs, learned.original)
+        return CrystalExamples(self.relaxed, learned.graphs, learned.original, jitter=self.jitter)
 
 
 def prepare(

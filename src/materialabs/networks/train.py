@@ -186,6 +186,7 @@ def _data(
         credit,
         licence,
         tuple(labelled.ids[row] for row in rows.tolist()),
+        (*labelled.notes, *_left_out(len(labelled.inputs), len(rows))),
     )
     _require_values(data)
     return data
@@ -204,6 +205,13 @@ def _usable(inputs: Crystals | Compositions, targets: NDArray[np.float64]) -> ND
             code="training.few",
         )
     return rows
+
+
+def _left_out(count: int, used: int) -> list[str]:
+    """A sentence on rows that are not used, where there are any."""
+    if used == count:
+        return []
+    return [f"{count - used} of {count} rows have no value or partly occupied sites: left out"]
 
 
 def _require_values(data: TrainingData) -> None:

@@ -94,6 +94,10 @@ class TrainingData:
         How they were chosen, in words.
     name, credit, licence
         Of the data.
+    ids
+        What each row is called.
+    notes
+        What was left out of the table, in sentences.
     """
 
     inputs: Crystals | Compositions
@@ -105,6 +109,7 @@ class TrainingData:
     credit: str = ""
     licence: str = ""
     ids: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if self.targets.shape != (len(self.inputs), len(columns_of(self.heads))):

@@ -1,0 +1,217 @@
+"""Which candidates to verify next: by what they promise, how unsure that is, and how unlike.
+
+The schedule takes the confident first and a growing share of the unsure later, so that blind spots
+of the model are looked into once the plain cases are done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialabs.crystals.compositions import Compositions
+from materialabs.generation.balance import StrictBalance
+from materialabs.networks.stability import expected_improvement, lower_confidence
+from materialabs.predictions import Prediction
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+SAME_FORMULA: Final = 0.35
+"""What is left of a candidate's score for each one of its formula that the batch holds."""
+
+NEAR_FORMULA: Final = 0.8
+"""The same for one whose composition is near."""
+
+NEAR: Final = 0.06
+"""Distance between atomic fractions up to which compositions are near."""
+
+FIRST_UNSURE, SHARE_STEP, MOST_UNSURE = 0.0, 0.1, 0.5
+"""Share of a batch that goes to unsure candidates: in the first round, more in each, at most."""
+
+UNSURE_REACH: Final = 0.9
+"""An unsure candidate counts by the hull distance that the truth is above with this chance."""
+
+UNBALANCED: Final = 0.1
+"""What a candidate whose observed oxidation states cannot balance is worth beside one whose do, as
+long as nothing has been learned."""
+
+OPINION: Final = 0.5
+"""Power of the generator's opinion beside a prediction that has learned nothing."""
+
+FADES: Final = 20
+"""Relaxed compounds at which that power has fallen to half."""
+
+SCALE: Final = 0.025
+"""eV/atom: a hull distance larger by this makes a candidate worth 1/e as much."""
+
+
+@dataclass(frozen=True, eq=False)
+class Promise:
+    """What is known of the candidates before they are relaxed.
+
+    Parameters
+    ----------
+    distance
+        Hull distance as a prediction, eV/atom, or None where nothing predicts.
+    compositions
+        Of the candidates.
+    gain
+        Volume that each would add to the front of several objectives [n], or None.
+    within
+        Chance [n] that each meets the wanted ranges of properties.
+    likelihood
+        Chance [n] that its generator gives it; zero where it has no opinion.
+    learned
+        Relaxed compounds that the prediction has learned from.
+    """
+
+    distance: Prediction | None
+    compositions: Compositions
+    gain: Floats | None
+    within: Floats
+    likelihood: Floats
+    learned: int = 0
+
+    def __len__(self) -> int:
+        return len(self.compositions)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Candidates that were chosen, in order, each with the reason.
+
+    Parameters
+    ----------
+    rows
+        Their positions.
+    reasons
+        ``"confident"``, ``"unsure"``, ``"likely"`` (by the generator) or ``"random"``.
+    """
+
+    rows: Whole
+    reasons: tuple[str, ...]
+
+
+def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: int) -> Choice:
+    """Choose a batch.
+
+    Parameters
+    ----------
+    promise
+        Of the candidates.
+    count
+        How many.
+    strategy
+        ``"random"``; ``"greedy"``: the lowest predicted hull distance; ``"improvement"``: the
+        expected improvement on the hull; ``"uncertainty"``: the widest interval that reaches the
+        hull; ``"mixed"``: improvement, and uncertainty for a growing share.
+    number
+        Of the round.
+    seed
+        Of everything random.
+    """
+    if strategy == "random":
+        rng = np.random.default_rng([seed, number])
+        rows = np.flatnonzero(promise.within > 0)
+        rows = rng.permutation(rows)[:count]
+        return Choice(rows, ("random",) * len(rows))
+    if promise.distance is None:  # nothing has been learned yet: go by the generator
+        rows = diverse(_likely(promise), promise.compositions, count)
+        return Choice(rows, ("likely",) * len(rows))
+    unsure = _unsure_count(strategy, count, number)
+    scores = _scores(promise, "greedy" if strategy == "greedy" else "improvement")
+    sure = diverse(scores, promise.compositions, count - unsure)
+    wide = _scores(promise, "uncertainty").copy()
+    wide[sure] = 0.0
+    others = diverse(wide, promise.compositions, unsure, beside=sure)
+    reasons = ("confident",) * len(sure) + ("unsure",) * len(others)
+    return Choice(np.concatenate([sure, others]), reasons)
+
+
+def _unsure_count(strategy: str, count: int, number: int) -> int:
+    if strategy == "uncertainty":
+        return count
+    if strategy != "mixed":
+        return 0
+    share = min(FIRST_UNSURE + SHARE_STEP * max(number - 1, 0), MOST_UNSURE)
+    return min(count, int(np.floor(share * count + 0.5)))
+
+
+def _likely(promise: Promise) -> Floats:
+    """The generator's own opinion, and whether common charges balance.
+
+    Random crystals count as the least likely of the others.
+    """
+    told = promise.likelihood > 0
+    least = float(promise.likelihood[told].min()) if told.any() else 1.0
+    balanced = np.where(StrictBalance()(promise.compositions), 1.0, UNBALANCED)
+    return np.asarray(np.where(told, promise.likelihood, least) * balanced * promise.within)
+
+
+def _prior(promise: Promise) -> Floats:
+    """What the generator's opinion is worth beside a prediction; it fades as more is learned."""
+    likely = _likely(promise)
+    top = likely.max() if len(likely) else 0.0
+    if top <= 0.0:
+        return np.ones(len(likely))
+    trust = OPINION / (1.0 + promise.learned / FADES)
+    return np.asarray((np.maximum(likely, 1e-12) / top) ** trust)
+
+
+def _scores(promise: Promise, how: str) -> Floats:
+    """What each candidate is worth, zero or more [n]."""
+    distance = promise.distance
+    assert distance is not None
+    if how == "greedy":
+        worth = np.exp(-(distance.mean - distance.mean.min()) / SCALE)
+    elif how == "uncertainty":
+        reached = lower_confidence(distance, UNSURE_REACH)
+        worth = distance.std * np.exp(-np.maximum(reached, 0.0) / SCALE)
+    else:
+        # Beyond reach of the hull the improvement is nil: the mean then still tells them apart.
+        far = np.exp(-(distance.mean - distance.mean.min()) / SCALE)
+        worth = expected_improvement(distance) + 1e-6 * far
+    if how == "improvement":
+        worth = worth * _prior(promise)
+    if promise.gain is not None and how != "uncertainty":
+        worth = promise.gain + 1e-6 * worth
+    return np.asarray(worth * promise.within)
+
+
+def diverse(
+    scores: Floats, compositions: Compositions, count: int, *, beside: Whole | None = None
+) -> Whole:
+    """Take the best one after the other; each makes those like it worth less.
+
+    Parameters
+    ----------
+    scores
+        [n], zero or more; zeros are never taken.
+    compositions
+        Of the candidates.
+    count
+        How many.
+    beside
+        Positions that were taken before.
+    """
+    left = np.array(scores, dtype=np.float64)
+    x = compositions.fractions(compositions.present()) if len(compositions) else np.zeros((0, 1))
+    for row in [] if beside is None else beside.tolist():
+        left = _less(left, x, row)
+    taken: list[int] = []
+    while len(taken) < count and left.size and left.max() > 0:
+        best = int(np.argmax(left))
+        taken.append(best)
+        left = _less(left, x, best)
+        left[taken] = 0.0
+    return np.array(taken, dtype=np.int64)
+
+
+def _less(scores: Floats, x: Floats, row: int) -> Floats:
+    """Scores beside a chosen row."""
+    apart = np.abs(x - x[row]).max(axis=1)
+    return scores * np.where(apart < 1e-6, SAME_FORMULA, np.where(apart < NEAR, NEAR_FORMULA, 1.0))

@@ -1,0 +1,183 @@
+"""The candidates of one round: substitution into templates, and random search."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialabs.crystals.batch import Crystals
+from materialabs.elements import SYMBOLS
+from materialabs.errors import MaterialabsError
+from materialabs.generation.candidates import Candidates
+
+if TYPE_CHECKING:
+    from materialabs.discovery.request import CampaignRequest
+    from materialabs.generation.pool import ParentPool
+
+MOST_SUBSTITUTED: Final = 2_000
+"""Candidates from templates in one round, over all subsystems."""
+
+RANDOM_FORMULAS: Final = 16
+"""Formulas for which random crystals are drawn in one round."""
+
+RANDOM_CRYSTALS: Final = 6
+"""Random crystals of each of them."""
+
+LARGEST_FORMULA: Final = 10
+"""Atoms in the largest formula that random crystals are drawn for."""
+
+MOST_UNITS: Final = 4
+"""Formula units in a random crystal at most."""
+
+FORMULA_STREAM, CRYSTAL_STREAM = 1, 2
+"""Names of the streams of random numbers, beside seed and round."""
+
+KEPT_COLUMNS: Final = ("parent", "probability", "generator", "substitution", "space_group")
+
+
+def make_candidates(
+    request: CampaignRequest,
+    pool: ParentPool,
+    number: int,
+    *,
+    known: Crystals,
+    favoured: Sequence[str] = (),
+) -> Candidates:
+    """Generate the candidates of a round; none is a copy of another or of a known crystal.
+
+    Parameters
+    ----------
+    request
+        Of the campaign.
+    pool
+        Templates.
+    number
+        Of the round; another round draws other random crystals.
+    known
+        Crystals that were relaxed already, as they started and as they ended.
+    favoured
+        Formulas that promise most: half of the random crystals are theirs.
+    """
+    parts = [
+        _substituted(request, pool),
+        _random(request, number, favoured),
+    ]
+    joined = Candidates.concat([part for part in parts if len(part)])
+    for part in parts:
+        if not len(part):
+            joined.reasons.update(part.reasons)
+    if not len(joined):
+        return joined
+    allowed = request.constraints.allowed(joined.crystals)
+    reasons = joined.reasons + Counter(
+        {"candidate: the constraints refuse it": int((~allowed).sum())}
+    )
+    crystals = _plain(joined.crystals[allowed])
+    fresh = new_among(crystals, known)
+    reasons["candidate: a copy of another or of one that was relaxed"] += len(crystals) - len(fresh)
+    return Candidates(crystals[fresh], +reasons)
+
+
+def new_among(crystals: Crystals, known: Crystals) -> NDArray[np.int64]:
+    """Positions of the crystals that copy neither one another nor a known one."""
+    from materialabs.generation.duplicates import unique
+
+    if not len(crystals):
+        return np.zeros(0, dtype=np.int64)
+    bare = [part.replace(columns=None, site_columns=None) for part in (known, crystals)]
+    first = unique(Crystals.concat(bare))
+    return np.asarray(first[first >= len(known)] - len(known), dtype=np.int64)
+
+
+def subsystems(request: CampaignRequest) -> list[str]:
+    """Systems of two elements and more that the constraints leave, small ones first."""
+    forbidden, required = set(request.constraints.forbid), set(request.constraints.require)
+    symbols = [SYMBOLS[z] for z in request.elements if SYMBOLS[z] not in forbidden]
+    return [
+        "-".join(chosen)
+        for size in range(2, len(symbols) + 1)
+        for chosen in itertools.combinations(symbols, size)
+        if required <= set(chosen)
+    ]
+
+
+def _substituted(request: CampaignRequest, pool: ParentPool) -> Candidates:
+    from materialabs.generation.systems import candidates_for_system
+
+    systems = subsystems(request)
+    share = max(1, MOST_SUBSTITUTED // max(len(systems), 1))
+    found = [candidates_for_system(system, pool, limit=share) for system in systems]
+    joined = Candidates.concat(found)
+    return Candidates(joined.crystals, Counter({
+        reason: count for reason, count in joined.reasons.items()
+        if not reason.startswith("candidate: no further")
+    }))  # fmt: skip
+
+
+def _random(request: CampaignRequest, number: int, favoured: Sequence[str]) -> Candidates:
+    from materialabs.generation.airss import airss_candidates
+
+    atoms = min(request.constraints.max_atoms, LARGEST_FORMULA)
+    rng = np.random.default_rng([request.seed, number, FORMULA_STREAM])
+    reasons: Counter[str] = Counter()
+    found: list[Crystals] = []
+    for place, formula in enumerate(_formulas(request, atoms, favoured, rng)):
+        size = _atoms_in(formula)
+        most = min(MOST_UNITS, request.constraints.max_atoms // size)
+        if most < 1:
+            continue
+        seed = np.random.default_rng([request.seed, number, CRYSTAL_STREAM, place]).integers(2**31)
+        groups = list(request.constraints.space_groups) or None
+        try:
+            drawn = airss_candidates(
+                formula, RANDOM_CRYSTALS, cells=range(1, most + 1), space_groups=groups,
+                pressure=request.constraints.pressure, seed=int(seed),
+            )  # fmt: skip
+        except MaterialabsError as error:
+            reasons[f"random: {error}"] += 1
+            continue
+        reasons.update(drawn.reasons)
+        found.append(drawn.crystals)
+    return Candidates(Crystals.concat(found), reasons)
+
+
+def _formulas(
+    request: CampaignRequest, atoms: int, favoured: Sequence[str], rng: np.random.Generator
+) -> list[str]:
+    """Formulas to draw random crystals for: the favoured ones, and others by chance."""
+    from materialabs.generation.balance import RelaxedBalance
+    from materialabs.generation.formulas import formulas
+
+    chosen = [one for one in favoured if _atoms_in(one) <= request.constraints.max_atoms]
+    chosen = chosen[: RANDOM_FORMULAS // 2]
+    every: list[str] = []
+    for system in subsystems(request):
+        kinds = system.count("-") + 1
+        if atoms >= kinds:
+            listed = formulas(system, atoms=atoms, rule=RelaxedBalance(), fewest_elements=kinds)
+            every += [one for one in listed.reduced_formulas() if one not in chosen]
+    count = min(RANDOM_FORMULAS - len(chosen), len(every))
+    return chosen + [every[i] for i in sorted(rng.choice(len(every), count, replace=False))]
+
+
+def _atoms_in(formula: str) -> int:
+    from materialabs.crystals.compositions import parse_formula
+
+    return int(sum(parse_formula(formula).values()))
+
+
+def _plain(crystals: Crystals) -> Crystals:
+    """The batch with its lineage alone; missing columns are empty."""
+    count = len(crystals)
+    columns = {
+        name: crystals.columns[name]
+        if name in crystals.columns
+        else np.full(count, None, dtype=object)
+        for name in KEPT_COLUMNS
+    }
+    return crystals.replace(columns=columns, site_columns=None)

@@ -1,0 +1,33 @@
+"""A campaign as a program of its own, so that it can be killed: STORE KEYS BUDGET [OPTION...]."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from materialabs.discovery.bench import Leasing
+from materialabs.discovery.campaign import discover
+from materialabs.discovery.worker import work
+from materialabs.store.store import Store
+
+
+def main(place: str, keys: str, budget: str, *options: str) -> None:
+    oracle = next((o[7:] for o in options if o.startswith("oracle=")), "logged_emt")
+    name = f"python:tests.discovery.logged_emt:{oracle}"
+    deterministic = "deterministic" in options
+    together = 1 if deterministic else 4
+    seconds = next((float(o[6:]) for o in options if o.startswith("lease=")), 60.0)
+    leasing = Leasing(seconds=seconds, together=together, from_saved_states=not deterministic)
+    with Store(place, keys=Path(keys)) as store:
+        if "worker" in options:
+            print(work(store, oracle=name, idle_seconds=20.0, leasing=leasing))
+            return
+        campaign = discover(
+            "Cu-Au", budget, store, oracle=name, model="campaign", deterministic=deterministic,
+            leasing=leasing, batch=6,
+        )  # fmt: skip
+        print(campaign)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

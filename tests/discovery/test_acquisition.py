@@ -1,0 +1,77 @@
+"""Choosing a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from materialabs.crystals.compositions import Compositions
+from materialabs.discovery.acquisition import Promise, choose, diverse
+from materialabs.predictions import Prediction
+
+FORMULAS = ["CuAu", "CuAu", "Cu3Au", "CuAu3", "Cu2Au", "CuAu2", "Cu5Au", "CuAu5"]
+
+
+def promise(mean: list[float], std: list[float], within: list[float] | None = None) -> Promise:
+    distance = Prediction(np.array(mean), np.array(std), "eV/atom", "test")
+    ones = np.ones(len(mean))
+    allowed = ones if within is None else np.array(within)
+    compositions = Compositions.parse(FORMULAS[: len(mean)])
+    return Promise(distance, compositions, None, allowed, ones)
+
+
+def test_greedy_takes_the_lowest_predicted_first() -> None:
+    told = promise([0.3, 0.2, 0.0, 0.1], [0.01] * 4)
+    assert choose(told, 2, "greedy", 1, seed=0).rows.tolist() == [2, 3]
+
+
+def test_uncertainty_takes_the_widest_that_may_reach_the_hull() -> None:
+    told = promise([0.05, 0.05, 0.05, 0.9], [0.01, 0.02, 0.2, 0.2])
+    choice = choose(told, 1, "uncertainty", 1, seed=0)
+    assert choice.rows.tolist() == [2]
+    assert choice.reasons == ("unsure",)
+
+
+def test_improvement_prefers_the_unsure_of_two_equal_means() -> None:
+    told = promise([0.05, 0.3, 0.05], [0.01, 0.01, 0.08])
+    assert choose(told, 1, "improvement", 1, seed=0).rows.tolist() == [2]
+
+
+def test_the_mixed_schedule_grows_its_share_of_unsure_ones() -> None:
+    rng = np.random.default_rng(0)
+    told = promise(rng.uniform(0, 0.2, 8).tolist(), rng.uniform(0.01, 0.1, 8).tolist())
+    shares = [choose(told, 6, "mixed", number, seed=0).reasons.count("unsure")
+              for number in (1, 3, 6, 20)]  # fmt: skip
+    assert shares == [0, 1, 3, 3]
+
+
+def test_random_repeats_with_its_seed_and_changes_with_the_round() -> None:
+    told = promise([0.1] * 8, [0.1] * 8)
+    one = choose(told, 4, "random", 1, seed=7).rows.tolist()
+    assert one == choose(told, 4, "random", 1, seed=7).rows.tolist()
+    assert one != choose(told, 4, "random", 2, seed=7).rows.tolist()
+
+
+def test_a_batch_is_not_of_one_formula() -> None:
+    scores = np.array([1.0, 0.99, 0.6, 0.5])
+    rows = diverse(scores, Compositions.parse(FORMULAS[:4]), 2)
+    assert rows.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("strategy", ["mixed", "greedy", "improvement", "random"])
+def test_candidates_outside_the_wanted_ranges_are_never_chosen(strategy: str) -> None:
+    told = promise([0.0, 0.0, 0.1, 0.2], [0.05] * 4, within=[0.0, 0.0, 1.0, 1.0])
+    assert set(choose(told, 4, strategy, 1, seed=0).rows.tolist()) == {2, 3}
+
+
+def test_without_a_prediction_the_generators_opinion_counts() -> None:
+    compositions = Compositions.parse(["CuAu", "Cu3Au", "CuAu3"])
+    told = Promise(None, compositions, None, np.ones(3), np.array([0.1, 0.5, 0.0]))
+    choice = choose(told, 2, "mixed", 1, seed=0)
+    assert choice.rows.tolist()[0] == 1
+    assert choice.reasons == ("likely", "likely")
+
+
+def test_no_more_are_chosen_than_there_are() -> None:
+    told = promise([0.1, 0.2], [0.1, 0.1])
+    assert len(choose(told, 10, "mixed", 5, seed=0).rows) == 2

@@ -1,0 +1,148 @@
+"""The verbs: what they print, and one sentence for a wrong call."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from materialabs.cli import campaign as campaign_verbs
+from materialabs.cli import discover as discover_verb
+from materialabs.cli import worker as worker_verb
+from materialabs.errors import MaterialabsError
+from materialabs.store.schema import metadata  # noqa: F401 - the tables are known to SQLAlchemy
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def app() -> typer.Typer:
+    made = typer.Typer()
+    made.command("discover")(discover_verb.discover)
+    made.add_typer(campaign_verbs.app, name="campaign")
+    made.command("worker")(worker_verb.worker)
+    return made
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from materialabs.cli.inputs import settings
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MATERIALABS_KEYS", str(tmp_path / "keys"))
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+SMALL = ("--budget", "6", "--oracle", "emt", "--model", "campaign", "--max-atoms", "4")
+
+
+def test_a_campaign_from_the_command_line(app: typer.Typer, here: Path) -> None:
+    done = runner.invoke(app, ["discover", "Cu-Au", *SMALL, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["calls"] == 6
+    assert (here / "Cu-Au.html").exists()
+    again = json.loads(runner.invoke(app, ["discover", "Cu-Au", *SMALL, "--json"]).stdout)
+    assert again["task_keys"] == told["task_keys"]
+    listed = json.loads(runner.invoke(app, ["campaign", "list", "--json"]).stdout)
+    assert [one["id"] for one in listed] == [told["id"]]
+    shown = runner.invoke(app, ["campaign", "show", told["id"][:5]])
+    assert "r0-00" in shown.stdout
+    for name in ("all.json", "all.extxyz"):
+        done = runner.invoke(app, ["campaign", "export", told["id"], "-o", name])
+        assert done.exit_code == 0, done.output
+    assert json.loads((here / "all.json").read_text())["id"] == told["id"]
+    assert "hull_distance" in (here / "all.extxyz").read_text()
+    assert runner.invoke(app, ["campaign", "resume", told["id"]]).exit_code == 0
+    assert runner.invoke(app, ["campaign", "report", told["id"], "-o", "r.html"]).exit_code == 0
+    assert (here / "r.html").exists()
+
+
+def test_verification_is_printed_and_reported(app: typer.Typer, here: Path) -> None:
+    second = "python:tests.discovery.logged_emt:second_emt"
+    words = ["discover", "Cu-Au", *SMALL, "--verify", second, "--top", "1"]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "Decomposition energies" in done.stdout
+    assert "raw difference between levels" in (here / "Cu-Au.html").read_text()
+    told = json.loads(runner.invoke(app, [*words, "--json"]).stdout)
+    assert len(told["verification"]) == 1
+    text = runner.invoke(app, ["worker", "--wait", "0"])
+    assert isinstance(text.exception, MaterialabsError)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["discover", "Cu-Xx"], "Xx"),
+        (["discover", "Cu"], "one element"),
+        (["discover", "H-Li-Be-B-C-N-O-F-Na"], "9 elements"),
+        (["discover", "Cu-Au", "--budget", "-4"], "above zero"),
+        (["discover", "Cu-Au", "--budget", "1"], "at least 3"),
+        (["discover", "Cu-Au", "--budget", "soon"], "30m"),
+        (["discover", "Cu-Au", "--oracle", "nonsense"], "nonsense"),
+        (["discover", "Cu-Au", "--oracle", "python:nowhere:none"], "nowhere"),
+        (["discover", "Cu-Au", "--strategy", "lucky", "--oracle", "emt"], "lucky"),
+        (["discover", "Cu-Au", "--objective", "gap"], "min:NAME"),
+        (["discover", "Tc-O", "--oracle", "gpaw"], "Tc"),
+        (["campaign", "show", "nothing"], "no store"),
+        (["worker"], "no store"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(
+    app: typer.Typer, here: Path, words: list[str], said: str
+) -> None:
+    if "gpaw" in words:
+        pytest.importorskip("gpaw")
+    done = runner.invoke(app, words)
+    assert isinstance(done.exception, MaterialabsError), done.output
+    assert said in str(done.exception)
+    assert "\n" not in str(done.exception)
+    assert not list(here.glob("*.html"))
+
+
+def test_wrong_calls_end_with_two() -> None:
+    code = (
+        "from materialabs.cli import app as place, discover\n"
+        "place.app.command('discover')(discover.discover)\n"
+        "from materialabs.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "discover", "Cu"], capture_output=True, text=True, check=False,
+        env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_missing_dft_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    from materialabs.discovery import oracle_choice
+    from materialabs.errors import InputError
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"materialabs\[dft\]"):
+        oracle_choice.open_oracle("gpaw", "Mg-Si")
+
+
+def test_the_live_view_draws_each_round() -> None:
+    from materialabs.discovery.watching import Terminal
+
+    with Terminal("Cu-Au", 10) as view:
+        view.planning(1)
+        view.planned(1, {}, 2)
+        view.relaxed("CuAu", {"status": "converged", "energy": -1.0})
+        view.relaxed("CuAu", {"status": "failed", "energy": None})
+        view.closed(1, {"relaxed": 2, "failed": 1, "stable": 1, "found": 1,
+                        "new_stable": ["CuAu"]})  # fmt: skip
+        assert view.spent == 2
+        assert "CuAu" in view.last

@@ -1,0 +1,57 @@
+"""The script that makes the shipped models, on a part of a table; and the models that ship."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from materialabs.networks.conformance import check_model, common_crystals
+from materialabs.networks.models import SHIPPED, load_model, shipped_names
+
+ROOT = Path(__file__).parent.parent.parent
+LARGEST_BYTES = 10_000_000
+
+
+@pytest.mark.slow
+def test_the_script_makes_a_model_from_a_part_of_a_table(data_folder: Path, tmp_path: Path) -> None:
+    for step in (("member", "0"), ("member", "1"), ("assemble",)):
+        done = subprocess.run(
+            [
+                sys.executable, str(ROOT / "scripts" / "train_shipped_models.py"), step[0],
+                "phonons", *step[1:], "--rows", "300", "--epochs", "2", "--folder", str(tmp_path),
+                "--out", str(tmp_path / "model"),
+            ],
+            capture_output=True, text=True, check=False, cwd=ROOT,
+            env=os.environ | {"MATERIALABS_DATA": str(data_folder), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    model = load_model(tmp_path / "model")
+    assert len(model) == 2 and model.heads["last_phonon_peak"].unit == "1/cm"
+    figures = model.card["metrics"]["relaxed"]["last_phonon_peak"]
+    assert figures["crystals"] == model.card["data"]["parts"]["test"]
+    assert (tmp_path / "phonons-hash-300" / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", shipped_names() or ["none"])
+def test_shipped_models_answer_offline_and_keep_their_promises(name: str) -> None:
+    if name == "none":
+        pytest.skip("no model has been put into the package yet")
+    model = load_model(name)
+    check_model(model)
+    told = model.predict(common_crystals(), relaxed=False)
+    assert np.isfinite(told.mean).all() and (told.std > 0).all()
+
+
+def test_shipped_models_are_small_and_say_whose_their_data_are() -> None:
+    cards = list(SHIPPED.glob("*/card.json"))
+    size = sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file())
+    assert size < LARGEST_BYTES
+    for card in cards:
+        data = json.loads(card.read_text())["data"]
+        assert data["credit"] and data["licence"]
