@@ -10,9 +10,10 @@ SETUP := pyproject.toml constraints.txt
 # Two workers at most: the kernels are compiled once and shared through numba's cache.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help test test-slow test-full check coverage bench docs validator clean
+.PHONY: help discover test test-slow test-full check coverage bench docs validator clean
 
 help:
+	@echo "make discover   a small real campaign: sets everything up, ends in report.html"
 	@echo "make test       quick tests (minutes); sets everything up on the first run"
 	@echo "make test-slow  the slow cases at reduced counts"
 	@echo "make test-full  the slow cases at the counts of a release"
@@ -53,6 +54,18 @@ $(VENV)/docs.stamp: $(VENV)/dev.stamp
 	@touch $@
 
 validator: .validator-venv/stamp
+
+# A user needs the package alone, without the test tools.
+$(VENV)/package.stamp: $(VENV)/python.stamp $(SETUP)
+	@echo "Installing materialabs into $(VENV) (a minute or two) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+SYSTEM ?= Mg-Si-O
+BUDGET ?= 60
+
+discover: $(VENV)/package.stamp
+	@$(BIN)/materialabs discover $(SYSTEM) --budget $(BUDGET) --processes 2 $(ARGS)
 
 test: $(VENV)/dev.stamp .validator-venv/stamp
 	@echo "Running the quick tests ..."

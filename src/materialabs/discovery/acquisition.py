@@ -39,7 +39,7 @@ UNBALANCED: Final = 0.1
 """What a candidate whose observed oxidation states cannot balance is worth beside one whose do, as
 long as nothing has been learned."""
 
-OPINION: Final = 0.5
+OPINION: Final = 0.2
 """Power of the generator's opinion beside a prediction that has learned nothing."""
 
 FADES: Final = 20
@@ -67,6 +67,9 @@ class Promise:
         Chance [n] that its generator gives it; zero where it has no opinion.
     learned
         Relaxed compounds that the prediction has learned from.
+    among
+        Distance [m, n], eV/atom, of each candidate above the hull that each member of the
+        prediction draws of all phases and candidates, or None.
     """
 
     distance: Prediction | None
@@ -75,6 +78,7 @@ class Promise:
     within: Floats
     likelihood: Floats
     learned: int = 0
+    among: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.compositions)
@@ -106,9 +110,10 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
     count
         How many.
     strategy
-        ``"random"``; ``"greedy"``: the lowest predicted hull distance; ``"improvement"``: the
-        expected improvement on the hull; ``"uncertainty"``: the widest interval that reaches the
-        hull; ``"mixed"``: improvement, and uncertainty for a growing share.
+        ``"random"``; ``"greedy"``: the lowest predicted hull distance; ``"improvement"``: what is
+        likely to be on the hull of all phases and candidates, then the expected improvement;
+        ``"uncertainty"``: the widest interval that reaches the hull; ``"mixed"``: improvement,
+        and uncertainty for a growing share.
     number
         Of the round.
     seed
@@ -175,6 +180,8 @@ def _scores(promise: Promise, how: str) -> Floats:
         # Beyond reach of the hull the improvement is nil: the mean then still tells them apart.
         far = np.exp(-(distance.mean - distance.mean.min()) / SCALE)
         worth = expected_improvement(distance) + 1e-6 * far
+        if promise.among is not None:
+            worth = np.exp(-promise.among / SCALE).mean(axis=0) + 1e-3 * worth
     if how == "improvement":
         worth = worth * _prior(promise)
     if promise.gain is not None and how != "uncertainty":

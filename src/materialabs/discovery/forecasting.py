@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
+from materialabs.crystals.compositions import Compositions
 from materialabs.discovery.learner import FEWEST, CampaignModel
 from materialabs.errors import ExternalError, InputError, MaterialabsError
 from materialabs.hull import Hull
@@ -186,6 +188,26 @@ def distance_of(prediction: Prediction | None, crystals: Crystals, hull: Hull) -
             mean=prediction.mean - edge.values, kind=None, quantity="distance from the hull"
         )
     return stability(prediction, distances_to_known(prediction, crystals, hull))
+
+
+def distances_among_all(
+    prediction: Prediction | None, crystals: Crystals, hull: Hull
+) -> NDArray[np.float64] | None:
+    """Distance [m, n] of each candidate above each member's hull of known phases and candidates.
+
+    Against the hull of what is known alone, every compound of a strongly bound subsystem looks
+    like an improvement, also where another candidate would make it unstable at once.
+    """
+    if prediction is None or prediction.members is None:
+        return None
+    energies, rows = prediction.energies(), len(hull)
+    every = Compositions.concat([hull.compositions, crystals.compositions])
+    hull.energies.require_comparable(energies)
+    return np.stack([
+        Hull(every, hull.energies.concat(Energies(member, energies.kind, energies.level)))
+        .distances[rows : rows + len(crystals)]
+        for member in prediction.members
+    ])  # fmt: skip
 
 
 def _name(model: Any) -> str:

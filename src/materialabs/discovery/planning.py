@@ -16,7 +16,12 @@ from materialabs.crystals.references import reference_crystals
 from materialabs.discovery.acquisition import Promise, choose
 from materialabs.discovery.candidates import make_candidates
 from materialabs.discovery.findings import Findings
-from materialabs.discovery.forecasting import Forecaster, Predictor, distance_of
+from materialabs.discovery.forecasting import (
+    Forecaster,
+    Predictor,
+    distance_of,
+    distances_among_all,
+)
 from materialabs.discovery.objectives import expected_gain, pareto_front
 from materialabs.discovery.properties import Properties
 from materialabs.discovery.request import CampaignRequest
@@ -144,6 +149,7 @@ def plan_round(
         distance, made.crystals.compositions,
         _gain(request, findings, distance, properties, predictors), properties.within(request),
         _likelihood(made.crystals), _compounds(findings),
+        distances_among_all(prediction, made.crystals, findings.hull),
     )  # fmt: skip
     choice = choose(promise, count, request.strategy, number, seed=request.seed)
     plans = [

@@ -39,6 +39,11 @@ CHUNK: Final = 2_000
 SHIPPED: Final = Path(__file__).parent / "weights"
 """Folder of the models that come with the package."""
 
+UNKNOWN_SHARE: Final = 0.5
+"""Of the spread of a property: the least standard deviation where the in-domain score is 0 (an
+element never learned from, say) and calibration, which has seen nothing of the kind, would be too
+sure, as of a metal's gap of zero. A choice, not a measurement."""
+
 NAMES: Final = {
     "energy": ("mp36k", "formation_energy"),
     "gap": ("mp36k", "band_gap"),
@@ -260,6 +265,7 @@ class Model:
         if domain is not None and len(compositions):
             strange = domain.judge(answers.features, compositions, given)
         groups = chemical_groups(compositions)
+        ensemble_spread = self._files.ensemble.scaling.spread
         told = {}
         for name in names:
             head, members = self.heads[name], answers.values[..., self._places[name]]
@@ -269,7 +275,7 @@ class Model:
                 continue
             raw = self._numbers(head, members[..., 0], score)
             calibration = self._files.calibrations.get((geometry, name))
-            if calibration is not None:
+            if calibration is not None and len(compositions):
                 known = {} if strange is None else {
                     "distance": strange.distance, "rarity": strange.rarity,
                     "volume": strange.volume,
@@ -279,7 +285,8 @@ class Model:
                 usual = self._files.spreads.get((geometry, name), 0.0)
                 if usual > 0:
                     raw = _widened(raw, members[..., 0].std(axis=0) / usual)
-            told[name] = raw
+            spread = float(ensemble_spread[self._places[name].start])
+            told[name] = _doubtful(raw, UNKNOWN_SHARE * spread)
         return told
 
     def _score(self, compositions: Compositions) -> Floats:
@@ -321,6 +328,12 @@ class Model:
 def _widened(told: Prediction, ratio: Floats) -> Prediction:
     """Intervals of one width, wider where the members disagree more than they usually do [n]."""
     return told.replace(std=told.std * np.maximum(ratio, 1.0))
+
+
+def _doubtful(told: Prediction, least: float) -> Prediction:
+    """Intervals at least so wide where nothing like the crystal was learned from or held out."""
+    unknown = told.in_domain <= 0.0
+    return told.replace(std=np.where(unknown, np.maximum(told.std, least), told.std))
 
 
 def probabilities(scores: Floats, temperature: float) -> Floats:
