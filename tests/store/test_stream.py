@@ -46,3 +46,10 @@ def test_a_stream_of_nothing_stores_nothing(sqlite_store: Store) -> None:
 
 def test_two_cores_are_left_to_write() -> None:
     assert [signing_processes(cores) for cores in (1, 2, 4, 16)] == [0, 1, 2, 14]
+
+
+def test_values_with_more_digits_than_a_record_keeps_verify(sqlite_store: Store) -> None:
+    method = Method("potential")
+    third = Property("formation_energy", -1 / 3, "eV/atom", method, uncertainty=1 / 7)
+    add_stream(sqlite_store, [Record((third,), composition="GaN")], processes=0)
+    assert verify(sqlite_store, keys=sqlite_store.keys, everything=True).good

@@ -102,6 +102,15 @@ def _rounded(value: Any) -> Any:
     raise InputError(f"A record cannot hold a {type(value).__name__}.")
 
 
+def significant(value: Any) -> Any:
+    """A finite float, or a list of them, as a record keeps it; anything else as it is."""
+    if isinstance(value, float):
+        return float(f"{value:.{SIGNIFICANT_DIGITS - 1}e}") if math.isfinite(value) else value
+    if isinstance(value, (list, tuple)):
+        return type(value)(significant(item) for item in value)
+    return value
+
+
 def _rounded_float(value: float) -> float | int:
     if not math.isfinite(value):
         raise InputError("A record holds finite numbers only; leave out what is missing.")

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 from materialabs.errors import InputError
 from materialabs.levels import Level
-from materialabs.store.canonical import canonical_json
+from materialabs.store.canonical import canonical_json, significant
 
 SCHEMA_VERSION: Final = 1
 """Version of the form below; records of old versions verify for ever."""
@@ -112,6 +112,9 @@ class Property:
             )
         if self.blob and not _HASH.fullmatch(self.blob):
             raise InputError("A blob is named by its SHA-256 in hex.")
+        # What queries see is what the record keeps, to the last digit.
+        object.__setattr__(self, "value", significant(self.value))
+        object.__setattr__(self, "uncertainty", significant(self.uncertainty))
 
     def document(self) -> dict[str, Any]:
         """The fields that are set."""
