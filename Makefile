@@ -10,7 +10,7 @@ SETUP := pyproject.toml constraints.txt
 # Two workers at most: the kernels are compiled once and shared through numba's cache.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: help discover test test-slow test-full check coverage bench docs validator clean
+.PHONY: help discover dft test test-slow test-full check coverage bench docs validator clean
 
 help:
 	@echo "make discover   a small real campaign: sets everything up, ends in report.html"
@@ -20,6 +20,7 @@ help:
 	@echo "make check      style, types and floors (ruff, mypy, import-linter)"
 	@echo "make coverage   quick and slow tests with branch coverage"
 	@echo "make bench NAME=hull   one benchmark, written to benchmarks/results/"
+	@echo "make dft        real DFT: adds GPAW"
 	@echo "make validator  the OPTIMADE validator, in an environment of its own"
 	@echo "make docs       the manual, as HTML in site/"
 
@@ -60,6 +61,14 @@ $(VENV)/package.stamp: $(VENV)/python.stamp $(SETUP)
 	@echo "Installing materialabs into $(VENV) (a minute or two) ..."
 	@$(PIP) --editable .
 	@touch $@
+
+# GPAW is GPL: an extra that runs in a process of its own. Building it takes a C compiler.
+$(VENV)/dft.stamp: $(VENV)/python.stamp $(SETUP)
+	@echo "Installing GPAW into $(VENV) ..."
+	@$(PIP) --editable '.[dft]'
+	@touch $@
+
+dft: $(VENV)/dft.stamp
 
 SYSTEM ?= Mg-Si-O
 BUDGET ?= 60
