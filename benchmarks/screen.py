@@ -63,6 +63,7 @@ def main() -> None:
         table.compositions[split.train], Energies(energies[split.train], "formation", MP2018)
     )
     made = candidates(table, split.test, 1_000 if quick else CANDIDATES)
+    made = made.take(np.flatnonzero(of_known_elements(made, hull)))
     cascade = Cascade.shipped()
     cascade.screen(made[:200], hull)
     timed = measure(
@@ -103,6 +104,13 @@ def candidates(table: Crystals, rows: Any, count: int) -> Crystals:
     usable = np.intersect1d(np.flatnonzero(compounds & (table.counts <= MOST_ATOMS)), rows)
     made = saps(table.take(random.permutation(usable)[:PARENTS])).crystals
     return made.take(np.sort(random.permutation(len(made))[:count]))
+
+
+def of_known_elements(crystals: Crystals, hull: HullPatches) -> Any:
+    """Whether the hull knows every element of each crystal [n]."""
+    cells = crystals.compositions
+    strange = ~np.isin(cells.elements, hull.compositions.present())
+    return np.add.reduceat(strange, cells.offsets[:-1]) == 0
 
 
 def whole(cascade: Cascade, made: Crystals, hull: HullPatches) -> Any:

@@ -157,9 +157,17 @@ def training_hull(data: TrainingData) -> HullPatches:
     return HullPatches(data.compositions[rows], energies)
 
 
+def of_known_elements(crystals: Crystals, hull: HullPatches) -> np.ndarray:
+    """Whether the hull knows every element of each crystal [n]."""
+    cells = crystals.compositions
+    strange = ~np.isin(cells.elements, hull.compositions.present())
+    return np.add.reduceat(strange, cells.offsets[:-1]) == 0
+
+
 def remember_teacher(folder: Path, teacher: Model, judged: Crystals, hull: HullPatches) -> None:
     """Write into the pupil's card who taught it, and by how much it may be too high."""
     pupil = Model.load(folder)
+    judged = judged.take(np.flatnonzero(of_known_elements(judged, hull)))
     low = pupil.predict(judged, relaxed=False).mean
     sure = teacher.predict(judged, head=HEAD, relaxed=False).mean
     distance = sure - np.asarray(hull.energy(judged.compositions).values)

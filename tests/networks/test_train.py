@@ -375,7 +375,7 @@ def test_a_stopped_training_ends_with_the_same_weights(how: signal.Signals, tmp_
     whole = run(table, tmp_path / "whole")
     assert whole.wait() == 0
     stopped = run(table, tmp_path / "stopped")
-    wait_for(tmp_path / "stopped/work/member-1/state.safetensors", stopped)
+    wait_for(tmp_path / "stopped" / "work" / "member-1" / "state.safetensors", stopped)
     stopped.send_signal(how)
     assert stopped.wait() != 0
     assert not (tmp_path / "stopped" / CARD).exists()
