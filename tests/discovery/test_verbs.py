@@ -129,7 +129,12 @@ def test_missing_dft_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from materialabs.discovery import oracle_choice
     from materialabs.errors import InputError
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    find = importlib.util.find_spec  # others look for modules too: hide this one alone
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "gpaw" else find(name, *rest),
+    )
     with pytest.raises(InputError, match=r"materialabs\[dft\]"):
         oracle_choice.open_oracle("gpaw", "Mg-Si")
 
