@@ -130,11 +130,11 @@ def test_missing_dft_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from materialabs.errors import InputError
 
     find = importlib.util.find_spec  # others look for modules too: hide this one alone
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name, *rest: None if name == "gpaw" else find(name, *rest),
-    )
+
+    def hiding(name: str, *more: str) -> object:
+        return None if name == "gpaw" else find(name, *more)
+
+    monkeypatch.setattr(importlib.util, "find_spec", hiding)
     with pytest.raises(InputError, match=r"materialabs\[dft\]"):
         oracle_choice.open_oracle("gpaw", "Mg-Si")
 
