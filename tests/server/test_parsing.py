@@ -122,13 +122,13 @@ def test_a_slow_upload_is_413_stores_nothing_and_keeps_nobody_waiting(
     tmp_path: Path,
 ) -> None:
     node = made_node(tmp_path)
-    crystals = slow_crystals(200)
+    crystals = slow_crystals(100)
     records = records_of(crystals, [()] * len(crystals))
     body = upload_body(records, node.contributor, crystals=crystals)
     head = {"authorization": f"Bearer {node.write_key}", "content-type": "application/json"}
     quick = made_crystals(2, 7)
     small = upload_body(records_of(quick, made_properties(2, 7)), node.contributor, crystals=quick)
-    app = create_app(Store(node.place, keys=node.keys), Limits(parse_seconds=2.0))
+    app = create_app(Store(node.place, keys=node.keys), Limits(parse_seconds=1.0))
 
     async def talk() -> tuple[list[httpx.Response], bool]:
         transport = httpx.ASGITransport(app=app)
