@@ -20,6 +20,8 @@ from materialabs.store.schema import metadata  # noqa: F401 - the tables are kno
 
 runner = CliRunner()
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def app() -> typer.Typer:
