@@ -49,16 +49,3 @@ def pytest_terminal_summary(
     temporary = Path(f"{path}.part")
     temporary.write_text(text)
     temporary.replace(path)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def numba_knows_numpy() -> None:
-    """Let numba load its tables of NumPy before any test hides modules or takes signals."""
-    import numba
-    import numpy as np
-
-    @numba.njit
-    def room() -> np.ndarray:
-        return np.empty(3)
-
-    room()
