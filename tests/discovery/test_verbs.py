@@ -101,10 +101,9 @@ def test_verification_is_printed_and_reported(app: typer.Typer, here: Path) -> N
 def test_a_wrong_call_is_one_sentence(
     app: typer.Typer, here: Path, words: list[str], said: str
 ) -> None:
-    if "gpaw" in words:
-        # Never imported here: under pytest GPAW replaces np.empty, which numba then does not know.
-        if importlib.util.find_spec("gpaw") is None:
-            pytest.skip("no GPAW here: pip install materialabs[dft]")
+    # Never imported here: under pytest GPAW replaces np.empty, which numba then does not know.
+    if "gpaw" in words and importlib.util.find_spec("gpaw") is None:
+        pytest.skip("no GPAW here: pip install materialabs[dft]")
     done = runner.invoke(app, words)
     assert isinstance(done.exception, MaterialabsError), done.output
     assert said in str(done.exception)
