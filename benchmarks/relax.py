@@ -116,8 +116,8 @@ class PeerProcess:
         """Relax one crystal."""
         assert self.process.stdin is not None and self.process.stdout is not None
         data = np.frombuffer(crystal.to_bytes(), dtype=np.uint8)
-        write_message(self.process.stdin, {"optimiser": optimiser}, {"crystal": data})  # type: ignore[arg-type]
-        answer = read_message(self.process.stdout)  # type: ignore[arg-type]
+        write_message(self.process.stdin, {"optimiser": optimiser}, {"crystal": data})
+        answer = read_message(self.process.stdout)
         if answer is None:
             raise SystemExit("The peer's process ended.")
         return answer[0]["energy"], answer[0]["converged"], answer[0]["calls"]
@@ -181,6 +181,7 @@ class CountingCalculator:
     def made_of(kind: Any) -> Any:
         """An instance of a subclass that counts."""
 
+        # Its class is only known at run time, since CHGNet is imported late and quietly.
         class Counting(kind):  # type: ignore[misc]
             calls = 0
 

@@ -69,7 +69,7 @@ class Parents:
         numbers = table[crystals.owners, crystals.numbers]
         scale = source.uniform(SMALLEST_SCALE, LARGEST_SCALE, count)
         lattice = crystals.lattice * scale[:, None, None]
-        names = [f"made-{batch}-{place}" for place in range(count)]
+        names = np.array([f"made-{batch}-{place}" for place in range(count)], dtype=object)
         made = Crystals(
             lattice, crystals.frac, numbers, crystals.offsets, crystals.pbc,
             columns={"id": names},  # type: ignore[arg-type]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from materialabs.levels import Kind
 
 from materialabs.cli.output import note, print_json, print_rows
 
@@ -68,7 +71,7 @@ def train(
         formula=formula,
         logarithm=log or (),
         unit=unit or "",
-        kind=kind,  # type: ignore[arg-type]
+        kind=cast("Kind | None", kind),  # train() refuses other words
         level=level,
         split=split,
         members=members,

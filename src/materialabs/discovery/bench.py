@@ -51,7 +51,7 @@ class Leasing:
     from_saved_states: bool = True
 
 
-class OutOfTime(Exception):  # noqa: N818 - not an error: the budget is used up
+class OutOfTime(Exception):  # noqa: N818 - ends the work as asked; it reports no error
     """The campaign's time is used up."""
 
 
@@ -167,7 +167,7 @@ class Bench:
             if not _of_oracle(error):
                 raise
             self._fail(task, left, str(error))
-        except Exception as error:
+        except Exception as error:  # of a foreign program: it becomes this task's result
             self._fail(task, left, f"The oracle stopped: {type(error).__name__}: {error}")
 
     def _fail(self, task: Task, left: dict[str, Task], reason: str) -> None:

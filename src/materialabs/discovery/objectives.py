@@ -9,7 +9,7 @@ Comput. 10, 421, 2006), here the mean over draws from its predictions.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class Objective:
         aim, mark, name = text.strip().partition(":")
         if not mark or not name or aim not in get_args(Aim):
             raise InputError(f"An objective reads min:NAME or max:NAME, not {text!r}.")
-        return cls(name, aim)  # type: ignore[arg-type]
+        return cls(name, cast(Aim, aim))
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""

@@ -337,7 +337,7 @@ def _check_disorder(model: Model, crystals: Crystals) -> list[str]:
         if name in str(error):
             return []
         return [f"Partial occupancy is refused without naming the crystal, {name!r}."]
-    except Exception as error:
+    except Exception as error:  # whatever a foreign model raises is a finding
         return [
             f"Partial occupancy is refused by {type(error).__name__}, not by a DisorderError: "
             "call crystals.require_order(...)."

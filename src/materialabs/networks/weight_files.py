@@ -45,7 +45,7 @@ def read_tensors(path: Path, sha256: str | None = None) -> tuple[dict[str, Tenso
         )
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no dict
     except (SafetensorError, OSError) as error:
         raise IntegrityError(
             f"{path} cannot be read as safetensors ({error}): restore it, or remove it to start "

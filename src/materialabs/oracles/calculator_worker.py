@@ -13,9 +13,34 @@ import io
 import json
 import os
 import sys
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import numpy as np
+
+
+class Incoming(Protocol):
+    """What messages are read from: a file, a pipe, or a pipe with a deadline."""
+
+    def readline(self) -> bytes:
+        """One line; nothing at the end."""
+        ...
+
+    def read(self, size: int, /) -> bytes:
+        """So many bytes, or what there is before the end."""
+        ...
+
+
+class Outgoing(Protocol):
+    """What messages are written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some bytes."""
+        ...
+
+    def flush(self) -> None:
+        """Send them on."""
+        ...
+
 
 CALCULATORS: dict[str, tuple[str, str]] = {
     "emt": ("ase.calculators.emt:EMT", "ase"),
@@ -110,7 +135,7 @@ def answer_for(
     return answer
 
 
-def write_message(stream: BinaryIO, head: dict[str, Any], arrays: dict[str, Any]) -> None:
+def write_message(stream: Outgoing, head: dict[str, Any], arrays: dict[str, Any]) -> None:
     """Write a line of JSON and the arrays that it announces."""
     room = io.BytesIO()
     if arrays:
@@ -120,7 +145,7 @@ def write_message(stream: BinaryIO, head: dict[str, Any], arrays: dict[str, Any]
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def read_message(stream: Incoming) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Read what :func:`write_message` wrote; ``None`` at the end of the stream."""
     line = stream.readline()
     if not line:
@@ -135,7 +160,7 @@ def read_message(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, Any]] | No
         return head, {name: archive[name] for name in archive.files}
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def serve(requests: Incoming, answers: Outgoing) -> None:
     """Build the calculator that the first message names, then answer until the input ends."""
     calculator: Any = None
     while (message := read_message(requests)) is not None:

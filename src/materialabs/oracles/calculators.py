@@ -248,8 +248,8 @@ class _Process:
         assert self.process.stdin is not None and self.process.stdout is not None
         reader = _TimedReader(self.process.stdout.fileno(), time.monotonic() + timeout)
         try:
-            calculator_worker.write_message(self.process.stdin, head, arrays)  # type: ignore[arg-type]
-            answer = calculator_worker.read_message(reader)  # type: ignore[arg-type]
+            calculator_worker.write_message(self.process.stdin, head, arrays)
+            answer = calculator_worker.read_message(reader)
         except TimeoutError as error:
             raise ExternalError(f"no answer came within {timeout:g} seconds") from error
         except (OSError, ValueError, KeyError) as error:

@@ -125,7 +125,7 @@ class Calculations:
             atoms = self._atoms(question, remedy)
             try:
                 energy = float(atoms.get_potential_energy())
-            except Exception as error:
+            except Exception as error:  # GPAW's own kinds cannot be imported before GPAW is
                 self.key = ""
                 if type(error).__name__ not in ("KohnShamConvergenceError", "ConvergenceError"):
                     raise
@@ -174,7 +174,7 @@ class Calculations:
         """Whether the moved atoms keep the symmetry that the k-points were reduced by."""
         try:
             self.atoms.calc.wfs.kd.symmetry.check(self.atoms.get_scaled_positions())
-        except Exception:
+        except Exception:  # GPAW raises several kinds for a lost symmetry
             return False
         return True
 
@@ -253,7 +253,7 @@ def main() -> None:
             answer = calculations.answer(question)
         except MemoryError:
             answer = {"error": "memory", "message": "out of memory"}
-        except Exception as error:
+        except Exception as error:  # the other side turns it into a status
             calculations.key = ""
             traceback.print_exc()
             answer = {"error": "failed", "message": f"{type(error).__name__}: {error}"}

@@ -227,11 +227,11 @@ class _Job:
             "name": self.oracle.name, "options": self.oracle.options, "alone": alone,
             "settings": self.settings.to_dict(),
         }  # fmt: skip
-        write_message(process.stdin, start, {})  # type: ignore[arg-type]
-        while (message := read_message(process.stdout)) is not None:  # type: ignore[arg-type]
+        write_message(process.stdin, start, {})
+        while (message := read_message(process.stdout)) is not None:
             head, arrays = message
             if head["say"] == "want":
-                write_message(process.stdin, *self._handed_over(held, alone=alone))  # type: ignore[arg-type]
+                write_message(process.stdin, *self._handed_over(held, alone=alone))
             elif head["say"] == "state":
                 state = RelaxationState.from_bytes(arrays["state"].tobytes())
                 held.tasks[head["index"]].state = state

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Final, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,13 +104,13 @@ class RelaxationSettings:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, document: dict[str, float | int | str]) -> Self:
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """Build from :meth:`to_dict`'s form; unknown fields are refused."""
         known = {item.name for item in fields(cls)}
         unknown = sorted(set(document) - known)
         if unknown:
             raise InputError(f"Relaxation settings have no {unknown[0]!r}; they are {known}.")
-        return cls(**document)  # type: ignore[arg-type]
+        return cls(**document)
 
 
 @dataclass(frozen=True, eq=False)

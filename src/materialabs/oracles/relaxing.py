@@ -194,7 +194,7 @@ class _Pool:
             started = time.perf_counter()
             try:
                 found = self.evaluate(Crystals.concat(group))
-            except Exception as error:
+            except Exception as error:  # torch and NumPy have kinds of their own for full memory
                 if not _is_out_of_memory(error):
                     raise
                 if len(group) > 1:
