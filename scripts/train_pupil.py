@@ -35,10 +35,11 @@ from materialabs.networks.assembling import Members, assemble
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.examples import FlaggedExamples
 from materialabs.networks.graphs import BondGraphs, bond_graphs
+from materialabs.networks.learning_tasks import Recipe, Task
 from materialabs.networks.model_files import CARD, write_json
 from materialabs.networks.models import SHIPPED, Model
 from materialabs.networks.preparing import prepare
-from materialabs.networks.training import Recipe, Task, Training
+from materialabs.networks.training import Training
 from materialabs.networks.training_data import TrainingData
 
 SEED = 17

@@ -44,10 +44,10 @@ from materialabs.networks.assembling import Members, assemble
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.examples import JITTER
 from materialabs.networks.heads import Head, columns_of
+from materialabs.networks.learning_tasks import Recipe, Scaling
 from materialabs.networks.model_report import write_report
 from materialabs.networks.models import SHIPPED
 from materialabs.networks.preparing import Prepared, prepare
-from materialabs.networks.training import Recipe, Scaling
 from materialabs.networks.training_data import Parts, TrainingData
 from materialabs.networks.weight_files import read_tensors
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from materialabs.errors import InputError, IntegrityError, PhysicsError, ResourceError
-from materialabs.networks.training import Recipe, Task, Training, missing_aware_loss
+from materialabs.networks.learning_tasks import Recipe, Task
+from materialabs.networks.training import Training, missing_aware_loss
 from materialabs.networks.weight_files import hash_of, read_tensors, write_tensors
 
 

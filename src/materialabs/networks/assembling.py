@@ -31,6 +31,7 @@ from materialabs.networks.ensembles import (
 from materialabs.networks.graphs import BondGraphs
 from materialabs.networks.heads import Head, places_of
 from materialabs.networks.inputs import cell_volumes
+from materialabs.networks.learning_tasks import Scaling
 from materialabs.networks.model_files import (
     CARD,
     SCHEMA,
@@ -45,7 +46,6 @@ from materialabs.networks.model_files import (
 from materialabs.networks.models import Model, probabilities
 from materialabs.networks.preparing import Prepared, UnrelaxedCopies
 from materialabs.networks.signals import chemical_groups, error_signals
-from materialabs.networks.training import Scaling
 from materialabs.networks.training_data import TrainingData
 from materialabs.networks.volume_trials import (
     ONE,

@@ -22,7 +22,7 @@ from materialabs.networks.composition_network import (
     composition_batch,
 )
 from materialabs.networks.graphs import BondGraphs
-from materialabs.networks.training import PRECISIONS, Scaling
+from materialabs.networks.learning_tasks import PRECISIONS, Scaling
 
 Floats = NDArray[np.float64]
 State = dict[str, Tensor]

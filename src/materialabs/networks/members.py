@@ -22,12 +22,9 @@ from materialabs.networks.composition_network import (
     composition_batch,
 )
 from materialabs.networks.heads import Head, columns_of, places_of
+from materialabs.networks.learning_tasks import PRECISIONS, Epoch, Recipe, Task
 from materialabs.networks.preparing import Prepared
 from materialabs.networks.training import (
-    PRECISIONS,
-    Epoch,
-    Recipe,
-    Task,
     Training,
     evaluate,
     missing_aware_loss,

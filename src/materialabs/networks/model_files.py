@@ -25,7 +25,7 @@ from materialabs.networks.composition_network import CompositionNetworkShape
 from materialabs.networks.domain import Domain
 from materialabs.networks.ensembles import BondEnsemble, CompositionEnsemble, State
 from materialabs.networks.heads import Head
-from materialabs.networks.training import Scaling
+from materialabs.networks.learning_tasks import Scaling
 from materialabs.networks.weight_files import hash_of, read_tensors, write_tensors
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"

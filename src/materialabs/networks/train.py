@@ -19,6 +19,7 @@ from materialabs.levels import KINDS, Kind, Level
 from materialabs.networks import splits
 from materialabs.networks.assembling import assemble
 from materialabs.networks.labelled_tables import LabelledTable, read_labelled
+from materialabs.networks.learning_tasks import PRECISIONS, Recipe
 from materialabs.networks.members import task_of, train_members, usual_recipe, usual_shape
 from materialabs.networks.model_files import CARD, write_json
 from materialabs.networks.model_report import write_report
@@ -27,7 +28,6 @@ from materialabs.networks.preparing import Prepared, prepare
 from materialabs.networks.processes import Processes, joined
 from materialabs.networks.splits import Split
 from materialabs.networks.targets import target_of
-from materialabs.networks.training import PRECISIONS, Recipe
 from materialabs.networks.training_data import FEWEST, Parts, TrainingData
 from materialabs.networks.training_display import shown
 

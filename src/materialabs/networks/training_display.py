@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from materialabs.networks.learning_tasks import Epoch, Recipe
 from materialabs.networks.members import Watch
-from materialabs.networks.training import Epoch, Recipe
 
 
 @contextmanager
