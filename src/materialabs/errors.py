@@ -104,3 +104,8 @@ class NotFound(MaterialabsError, LookupError):  # noqa: N818 - reads as the answ
     """A well-formed name that nothing bears."""
 
     default_code = "not_found"
+
+
+def one_line(error: object, most: int = 120) -> str:
+    """What a foreign library said, fit for our own sentence: one line, cut where it rambles."""
+    return " ".join(str(error).split())[:most]

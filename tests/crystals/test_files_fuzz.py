@@ -167,6 +167,10 @@ def test_noise_is_refused_in_words(kind: str, data: bytes) -> None:
     attempt(data, kind)
 
 
+def test_what_a_library_says_on_several_lines_is_told_on_one() -> None:
+    attempt(valid("ase-db").replace(b"unique_id TEXT UNIQUE", b"unique_id TEXT (IQUE,"), "ase-db")
+
+
 JSON_VALUES = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(-3, 3), st.floats(), st.text(max_size=5),

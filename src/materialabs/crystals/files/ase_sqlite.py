@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from materialabs.crystals.files import ase_json
 from materialabs.crystals.files.entries import Parsed, Refused
 from materialabs.crystals.files.opening import Source
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 _FLOATS: Final = {
     "positions": 3, "cell": 3, "initial_magmoms": 0, "initial_charges": 0, "masses": 0,
@@ -32,13 +32,13 @@ def read_ase_sqlite(source: Source) -> Iterator[Parsed]:
         try:
             connection = sqlite3.connect(address, uri=True)
         except sqlite3.Error as error:
-            raise FileError(f"cannot be opened as a database: {error}") from None
+            raise FileError(f"cannot be opened as a database: {one_line(error)}") from None
         try:
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, source.limits.entry_bytes)
             yield from _rows(connection)
         except sqlite3.Error as error:
-            raise FileError(f"is a damaged database: {error}") from None
+            raise FileError(f"is a damaged database: {one_line(error)}") from None
         finally:
             connection.close()
 
@@ -60,7 +60,7 @@ def _rows(connection: sqlite3.Connection) -> Iterator[Parsed]:
         except FileError as error:
             yield Refused(place, str(error))
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-            yield Refused(place, f"cannot be read: {' '.join(str(error).split())[:120]}")
+            yield Refused(place, f"cannot be read: {one_line(error)}")
         else:
             entry.place = place
             yield entry

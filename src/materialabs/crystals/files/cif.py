@@ -26,7 +26,7 @@ from materialabs.crystals.files.cif_text import Block, parse_block, split_blocks
 from materialabs.crystals.files.entries import Entry, Parsed, Refused, Shares, shares_of
 from materialabs.crystals.files.opening import Source
 from materialabs.elements import SYMBOLS
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 _CELL: Final = (
     "_cell_length_a", "_cell_length_b", "_cell_length_c",
@@ -102,7 +102,7 @@ def entries_of(blocks: list[str], name: str, sites: int) -> Iterator[Parsed]:
 def _sentence(error: Exception) -> str:
     if isinstance(error, FileError):
         return str(error)
-    return f"cannot be read as a CIF: {' '.join(str(error).split())[:200]}"
+    return f"cannot be read as a CIF: {one_line(error, 200)}"
 
 
 def _entry(block: Block, text: str, sites: int) -> Entry:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from materialabs.crystals.files.entries import Entry
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -44,7 +44,7 @@ def entry_through_pymatgen(text: str, group: str = "") -> Entry:
             found = parser.parse_structures(primitive=False, on_error="raise")
             entry = entry_of_structure(found[0])
         except Exception as error:  # whatever its parsing runs into, the block is not readable
-            reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+            reason = one_line(error, 200).rstrip(".") or type(error).__name__
             raise FileError(f"cannot be read as a CIF: {reason}") from None
     texts = [*parser.warnings, *(str(item.message) for item in heard if _telling(item.message))]
     if group and any(WITHOUT_SYMMETRY in text for text in texts):

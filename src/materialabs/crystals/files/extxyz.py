@@ -19,7 +19,7 @@ from materialabs.crystals.files.names import columns_from, fields_from
 from materialabs.crystals.files.opening import Source
 from materialabs.crystals.files.plain import plain
 from materialabs.elements import SYMBOLS
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 _PAIR: Final = re.compile(
     r"""\s*(?:"((?:[^"\\]|\\.)*)"|([^\s=]+))"""
@@ -80,7 +80,7 @@ def read_extxyz(source: Source) -> Iterator[Parsed]:
             yield Refused(place, str(error))
             continue
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-            yield Refused(place, f"cannot be read: {' '.join(str(error).split())[:120]}")
+            yield Refused(place, f"cannot be read: {one_line(error)}")
             continue
         entry.place = place
         entry.columns.setdefault("id", f"{source.stem}-{index}" if index > 1 else source.stem)

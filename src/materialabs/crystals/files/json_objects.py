@@ -11,7 +11,7 @@ from materialabs.crystals.files.cif_text import split_blocks
 from materialabs.crystals.files.entries import Entry, Parsed, Refused
 from materialabs.crystals.files.names import columns_from
 from materialabs.crystals.files.opening import Source
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 DEEPEST: Final = 4
 """Levels of lists and objects that are searched for crystals."""
@@ -192,7 +192,7 @@ def _one(document: dict[str, Any], place: str, name: str) -> Iterator[Parsed]:
         yield Refused(place, f"lacks the field {error.args[0]!r}")
         return
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-        yield Refused(place, f"cannot be read: {' '.join(str(error).split())[:200]}")
+        yield Refused(place, f"cannot be read: {one_line(error, 200)}")
         return
     except RecursionError:
         yield Refused(place, "is nested too deeply")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from materialabs.crystals.files.opening import BLOCK, Source, decoded
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 _DECODER: Final = json.JSONDecoder()
 _SPACE: Final = " \t\r\n"
@@ -24,7 +24,7 @@ def load(text: str) -> Any:
             f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
     except ValueError as error:
-        raise FileError(f"is not valid JSON: {error}") from None
+        raise FileError(f"is not valid JSON: {one_line(error)}") from None
 
 
 def lines(source: Source) -> Iterator[tuple[int, str]]:
@@ -97,7 +97,7 @@ class _Buffer:
                     raise FileError(f"is not valid JSON: {error.msg} in its list") from None
                 size *= 2
             except ValueError as error:
-                raise FileError(f"is not valid JSON: {error}") from None
+                raise FileError(f"is not valid JSON: {one_line(error)}") from None
 
     def _more(self, size: int) -> bool:
         data = self._stream.read(size)

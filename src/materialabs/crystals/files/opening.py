@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from materialabs.crystals.files.limits import Limits
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 HEAD: Final = 1 << 16
 """Bytes that are looked at to tell the format."""
@@ -51,7 +51,7 @@ class _Bounded(io.RawIOBase):
         except EOFError:
             raise FileError("is cut short: its packed stream has no end") from None
         except UNPACKING_ERRORS as error:
-            raise FileError(f"is damaged: it cannot be unpacked ({error})") from None
+            raise FileError(f"is damaged: it cannot be unpacked ({one_line(error)})") from None
         except OSError as error:
             raise FileError(f"cannot be read: {error.strerror or error}") from None
         self._left -= len(data)

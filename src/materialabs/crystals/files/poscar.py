@@ -15,7 +15,7 @@ from materialabs.crystals.files.cells import fractional
 from materialabs.crystals.files.entries import Entry, Parsed, numbers_of
 from materialabs.crystals.files.opening import Source
 from materialabs.elements import SYMBOLS
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 _ELEMENTS: Final = frozenset(SYMBOLS[1:]) | {"D", "T"}
 _LONGEST_COMMENT: Final = 40
@@ -33,7 +33,7 @@ def read_poscar(source: Source) -> Iterator[Parsed]:
         raise FileError(
             "cannot be read as a POSCAR: it ends too early"
             if isinstance(error, IndexError)
-            else f"cannot be read as a POSCAR: {' '.join(str(error).split())[:120]}"
+            else f"cannot be read as a POSCAR: {one_line(error)}"
         ) from None
     entry.columns["id"] = _comment_id(lines[0], source)
     yield entry

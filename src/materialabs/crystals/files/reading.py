@@ -15,7 +15,7 @@ from materialabs.crystals.files.formats import detect, named, reader_of
 from materialabs.crystals.files.limits import Limits
 from materialabs.crystals.files.opening import Source
 from materialabs.crystals.files.report import Note, ReadReport, Refusal, RefusedWarning
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 from materialabs.progress import track
 
 CHUNK = 2000
@@ -167,7 +167,7 @@ def _reason(error: Exception) -> str:
         return "does not fit into memory"
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror or error}"
-    text = " ".join(str(error).split())[:120]
+    text = one_line(error)
     return f"cannot be read (unforeseen {type(error).__name__}: {text})"
 
 

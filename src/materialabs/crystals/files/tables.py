@@ -11,7 +11,7 @@ from materialabs.crystals.files.entries import Entry, Parsed, Refused
 from materialabs.crystals.files.json_objects import STRUCTURES, entries_in, entry_from_cif_field
 from materialabs.crystals.files.names import ID_FIELDS
 from materialabs.crystals.files.opening import Source
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 _INTEGER: Final = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})")
 _REAL: Final = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
@@ -28,7 +28,7 @@ def read_table(source: Source) -> Iterator[Parsed]:
     try:
         names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
     except csv.Error as error:
-        raise FileError(f"is not a readable table: {error}") from None
+        raise FileError(f"is not a readable table: {one_line(error)}") from None
     field = next((name for name in ("cif", *STRUCTURES) if name in names), None)
     if field is None:
         raise FileError(
@@ -41,7 +41,9 @@ def read_table(source: Source) -> Iterator[Parsed]:
         try:
             cells = next(rows, None)
         except csv.Error as error:
-            raise FileError(f"is not a readable table after row {number - 1}: {error}") from None
+            raise FileError(
+                f"is not a readable table after row {number - 1}: {one_line(error)}"
+            ) from None
         if cells is None:
             return
         if cells:
@@ -60,7 +62,7 @@ def _row(cells: dict[str, str], field: str, place: str) -> Parsed:
     except FileError as error:
         return Refused(place, str(error))
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        return Refused(place, f"cannot be read: {' '.join(str(error).split())[:120]}")
+        return Refused(place, f"cannot be read: {one_line(error)}")
     if isinstance(parsed, Entry):
         parsed.place = place
     return parsed

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from materialabs.crystals.files import ase_json
 from materialabs.crystals.files.entries import Parsed, Refused
 from materialabs.crystals.files.opening import Source
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 
 MAGIC: Final = (b"- of Ulm", b"AFFormat")
 TAG: Final = b"ASE-Trajectory"
@@ -36,7 +36,7 @@ def read_trajectory(source: Source) -> Iterator[Parsed]:
             except FileError as error:
                 yield Refused(place, str(error))
             except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-                yield Refused(place, f"cannot be read: {' '.join(str(error).split())[:120]}")
+                yield Refused(place, f"cannot be read: {one_line(error)}")
             else:
                 entry.place = place
                 name = f"{source.stem}-{index + 1}" if index else source.stem

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from materialabs.crystals.files.entries import Entry, Parsed, numbers_of
 from materialabs.crystals.files.opening import BLOCK, Source
 from materialabs.crystals.files.pymatgen_json import FUNCTIONALS, hubbard_text
-from materialabs.errors import FileError
+from materialabs.errors import FileError, one_line
 from materialabs.units import GPA_PER_EV_PER_CUBIC_ANGSTROM
 
 _HEAVY: Final = frozenset(
@@ -64,9 +64,7 @@ def read_vasprun(source: Source) -> Iterator[Parsed]:
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(
-            f"is not a complete vasprun.xml: {' '.join(str(error).split())[:120]}"
-        ) from None
+        raise FileError(f"is not a complete vasprun.xml: {one_line(error)}") from None
     plain = source.name.lower() in ("vasprun.xml", "vasprun.relax.xml", "vasprun.static.xml")
     entry.columns["id"] = source.path.absolute().parent.name if plain else source.stem
     yield entry
@@ -92,14 +90,16 @@ class _Reader:
     def feed(self, data: bytes) -> None:
         try:
             self._parser.Parse(data, False)
-        except expat.ExpatError as error:
-            raise FileError(f"is not valid XML: {error}") from None
+        except FileError:
+            raise
+        except (expat.ExpatError, LookupError, ValueError) as error:  # an unknown encoding, too
+            raise FileError(f"is not valid XML: {one_line(error)}") from None
 
     def close(self) -> Element:
         try:
             self._parser.Parse(b"", True)
         except expat.ExpatError as error:
-            raise FileError(f"is cut short, the run did not finish: {error}") from None
+            raise FileError(f"is cut short, the run did not finish: {one_line(error)}") from None
         if self._root is None or self._root.tag != "modeling":
             raise FileError("is XML, but not a vasprun.xml of VASP")
         return self._root

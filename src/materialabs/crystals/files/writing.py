@@ -23,7 +23,7 @@ from materialabs.crystals.files import pymatgen_json as pymatgen_form
 from materialabs.crystals.files.names import fields_from
 from materialabs.crystals.files.plain import plain
 from materialabs.crystals.files.rows import rows_of
-from materialabs.errors import InputError, ResourceError
+from materialabs.errors import InputError, ResourceError, one_line
 
 Pieces = Callable[[Crystals], Iterable[str]]
 
@@ -253,7 +253,7 @@ def _symmetrised(crystal: Crystals, tolerance: float) -> str:
         except Exception as error:  # spglib finds no symmetry in some strained cells
             raise InputError(
                 f"The symmetry of crystal {name!r} was not found at {tolerance:g} angstrom "
-                f"({' '.join(str(error).split())[:100]}): try another tolerance."
+                f"({one_line(error, 100)}): try another tolerance."
             ) from None
     block = re.sub(r"[^A-Za-z0-9_.+-]", "_", name) or "crystal"
     return re.sub(r"^data_.*$", f"data_{block}", text, count=1, flags=re.MULTILINE)
