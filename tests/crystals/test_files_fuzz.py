@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -163,12 +165,19 @@ def test_many_damaged_files_are_read_or_refused_in_words(kind: str, damages: lis
 @example("cif", b"data_\nloop_\n")
 @example("table", b"cif\n\x00")
 @example("extxyz", b"1\nLattice=\nH 0 0 0")
+@example("vasprun", b'<?xml version="1.0" encoding="IS-8859-1"?><modeling/>')
 def test_noise_is_refused_in_words(kind: str, data: bytes) -> None:
     attempt(data, kind)
 
 
-def test_what_a_library_says_on_several_lines_is_told_on_one() -> None:
-    attempt(valid("ase-db").replace(b"unique_id TEXT UNIQUE", b"unique_id TEXT (IQUE,"), "ase-db")
+def test_what_a_library_says_on_several_lines_is_told_on_one(tmp_path: Path) -> None:
+    path = tmp_path / "torn.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE systems (id INTEGER)")
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("UPDATE sqlite_master SET name='two\nlines', sql='torn'")
+        connection.commit()
+    attempt(path.read_bytes(), "ase-db")
 
 
 JSON_VALUES = st.recursive(
