@@ -42,7 +42,6 @@ from materialabs.networks import members as training
 from materialabs.networks import splits
 from materialabs.networks.assembling import Members, assemble
 from materialabs.networks.bond_network import BondNetworkShape
-from materialabs.networks.examples import JITTER
 from materialabs.networks.heads import Head, columns_of
 from materialabs.networks.learning_tasks import Recipe, Scaling
 from materialabs.networks.model_report import write_report
@@ -69,12 +68,8 @@ WEIGHTS = {
 }  # fmt: skip
 """Weights of the heads of mp36k in the loss."""
 
-EPOCHS, SHORTER = 40, {2: 30}
-"""Epochs of a member of mp36k, and of those members that differ."""
-
-NOISIER = {3: 0.015}
-"""Relative noise on the lengths that members of mp36k learn from, where it is not the usual one:
-tried for its effect (none to speak of), and kept for the variety."""
+EPOCHS, RATE = 40, 3e-3
+"""Epochs and highest learning rate of a member of mp36k."""
 
 POSITIVE = (0.0, np.inf)
 
@@ -151,7 +146,7 @@ OXIDE_COLUMNS = ("e_form_per_cation_atom", "gap")
 
 def large_recipe(rows: int) -> Recipe:
     """The recipe of mp36k."""
-    return Recipe(epochs=EPOCHS, decay=0.05, weights=WEIGHTS, precision="bfloat16")
+    return Recipe(epochs=EPOCHS, rate=RATE, decay=0.05, weights=WEIGHTS, precision="bfloat16")
 
 
 def small_recipe(rows: int) -> Recipe:
@@ -309,8 +304,6 @@ def shape_of(plan: Plan) -> BondNetworkShape:
 def recipe_of(plan: Plan, data: TrainingData, seed: int, epochs: int | None) -> Recipe:
     """How the member of a seed is trained."""
     recipe = replace(plan.recipe(len(data.parts.train)), seed=seed)
-    if plan.recipe is large_recipe and seed in SHORTER:
-        recipe = replace(recipe, epochs=SHORTER[seed])
     return recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
@@ -329,8 +322,6 @@ def train_member(
             flush=True,
         )
 
-    if plan.recipe is large_recipe:
-        prepared = replace(prepared, jitter=NOISIER.get(arguments.seed, JITTER))
     watch = training.Watch(epoch=told)
     training.train_members(data, prepared, shape_of(plan), [recipe], folder, watch)
 

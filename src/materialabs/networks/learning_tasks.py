@@ -18,6 +18,9 @@ from materialabs.errors import InputError
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Number formats that products may be taken in; weights are always float32."""
 
+RULES = 2
+"""Number of the rules of training: under others, a checkpoint would lead somewhere else."""
+
 
 class Examples(Protocol):
     """What a network learns from: rows that can be made into batches."""
@@ -46,7 +49,7 @@ class Recipe:
     batch
         Rows of a step.
     rate, decay
-        Highest learning rate and weight decay of AdamW (Loshchilov and Hutter 2019).
+        Highest learning rate, and weight decay relative to it.
     average
         How much of the running average of the weights stays at each step.
     patience
@@ -137,7 +140,8 @@ class Task:
     def fingerprint(self, recipe: Recipe) -> str:
         """Hash of everything that decides the outcome, so that no other training is resumed."""
         digest = hashlib.sha256(json.dumps(
-            asdict(recipe) | {"checkpoint_seconds": 0, "heads": self.heads}, sort_keys=True
+            asdict(recipe) | {"checkpoint_seconds": 0, "heads": self.heads, "rules": RULES},
+            sort_keys=True,
         ).encode())  # fmt: skip
         for array in (self.targets, self.train, self.validation):
             digest.update(np.ascontiguousarray(array).tobytes())

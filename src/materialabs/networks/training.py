@@ -30,6 +30,7 @@ from materialabs.networks.learning_tasks import (
     Scaling,
     Task,
 )
+from materialabs.networks.optimiser import Optimiser
 from materialabs.networks.weight_files import read_tensors, write_tensors
 
 WARM_UP = 0.05
@@ -70,9 +71,7 @@ class Training:
         self.scaling = Scaling.of(task.targets[task.train])
         self.targets = self.scaling.scaled(task.targets)
         self.steps_an_epoch = max(1, int(SURE_SHARE * task.rows_an_epoch()) // recipe.batch)
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99)
-        )
+        self.optimiser = Optimiser(self.network, recipe.decay)
         self.average = {name: value.clone() for name, value in network.state_dict().items()}
         self.best = {name: value.clone() for name, value in self.average.items()}
         self.best_error, self.best_epoch = math.inf, -1
@@ -115,14 +114,12 @@ class Training:
         random = np.random.default_rng([self.recipe.seed, *place, rank])
         self.network.train()
         loss = self._loss(own, random) if len(own) else None
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.forget_gradients()
         if loss is not None:
             loss.backward()  # type: ignore[no-untyped-call]
         _share_gradients(self.network, len(own) / len(rows))
         nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.rate * self._relative_rate()
-        self.optimiser.step()
+        self.optimiser.step(self.recipe.rate * self._relative_rate())
         self.step += 1
         self.loss_sum += 0.0 if loss is None else float(loss.detach())
         self._follow()
@@ -201,11 +198,7 @@ class Training:
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for name, parameter in self.network.named_parameters():
-            state = self.optimiser.state.get(parameter)
-            if state:
-                tensors[f"first.{name}"] = state["exp_avg"]
-                tensors[f"second.{name}"] = state["exp_avg_sq"]
+        tensors |= self.optimiser.tensors()
         document = {
             "fingerprint": self.fingerprint, "step": self.step, "loss_sum": self.loss_sum,
             "best_error": self.best_error, "best_epoch": self.best_epoch,
@@ -225,14 +218,7 @@ class Training:
         self.network.load_state_dict(_under("network.", tensors))
         self.average = {n: v.to(self.device) for n, v in _under("average.", tensors).items()}
         self.best = {n: v.to(self.device) for n, v in _under("best.", tensors).items()}
-        first, second = _under("first.", tensors), _under("second.", tensors)
-        for name, parameter in self.network.named_parameters():
-            if name in first:
-                self.optimiser.state[parameter] = {
-                    "step": torch.tensor(float(document["step"])),
-                    "exp_avg": first[name].to(self.device),
-                    "exp_avg_sq": second[name].to(self.device),
-                }
+        self.optimiser.restore(tensors, document["step"])
         self.step, self.loss_sum = document["step"], document["loss_sum"]
         self.best_error, self.best_epoch = document["best_error"], document["best_epoch"]
         self.history = [Epoch(**epoch) for epoch in document["history"]]
