@@ -1,9 +1,13 @@
-"""What the accuracy benchmarks share: the table, kept predictions, intervals, power laws."""
+"""What the accuracy benchmarks share: the table, kept predictions, intervals, power laws.
+
+``python -m benchmarks.accuracy`` prints what they measured last as a table for the manual.
+"""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,11 +18,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness import data_folder
-from benchmarks.peers import CHEAP, PEERS, Inputs, describe, keep
+from benchmarks.harness import RESULTS, data_folder
+from benchmarks.peers import CGCNN, CHEAP, PEERS, Inputs, describe, keep
 
 Array = NDArray[np.float64]
 
+ALL_PEERS: Final = (*PEERS, CGCNN)
 RESAMPLES: Final = 2_000
 """Bootstrap samples behind an interval."""
 COVERAGE: Final = 0.95
@@ -37,7 +42,8 @@ def options(name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=1_800.0, help="time of one core for each fit"
     )
-    parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)}")
+    names = ", ".join(ALL_PEERS)
+    parser.add_argument("--peers", default=names, help=f"of {names}")
     parser.add_argument(
         "--peers-only", action="store_true", help="leave our model out, write nothing"
     )
@@ -47,10 +53,10 @@ def options(name: str) -> argparse.ArgumentParser:
 
 def chosen_peers(arguments: argparse.Namespace) -> list[str]:
     """The peers asked for; in a quick run only those that take seconds."""
-    names = [name for name in arguments.peers.split(",") if name]
-    unknown = sorted(set(names) - set(PEERS))
+    names = [name.strip() for name in arguments.peers.split(",") if name.strip()]
+    unknown = sorted(set(names) - set(ALL_PEERS))
     if unknown:
-        raise SystemExit(f"There is no peer {unknown[0]!r}; there are {', '.join(PEERS)}.")
+        raise SystemExit(f"There is no peer {unknown[0]!r}; there are {', '.join(ALL_PEERS)}.")
     return [name for name in names if name in CHEAP] if arguments.quick else names
 
 
@@ -125,3 +131,42 @@ def power_law(counts: list[int], errors: list[float]) -> tuple[float, float]:
     """(a, b) of log(error) = a - b log(count), by least squares."""
     slope, start = np.polyfit(np.log(counts), np.log(errors), 1)
     return float(start), float(-slope)
+
+
+SHOWN: Final = {
+    "materialabs": "materialabs",
+    "cgcnn": "CGCNN",
+    "forest": "random forest",
+    "svr": "support vectors",
+    "linear": "linear (ridge, logistic)",
+}
+"""Rows of the printed table and what they are called there."""
+COLUMNS: Final = (
+    ("energy", "energy_mae", "_mev_per_atom", ".1f", "energy, meV/atom"),
+    ("energy", "unrelaxed_energy_mae", "_mev_per_atom", ".1f", "unrelaxed, meV/atom"),
+    ("energy", "gap_mae", "_ev", ".3f", "gap, eV"),
+    ("unseen", "auc", "", ".3f", "unseen, AUC"),
+)
+"""Benchmark, figure, its unit, its format, and the column's title."""
+
+
+def main() -> None:
+    """Print the table of models from the last results."""
+    results = {
+        name: json.loads((RESULTS / f"{name}.json").read_text())["rows"]
+        for name in ("energy", "unseen")
+    }
+    print("| model |", " | ".join(title for *_, title in COLUMNS), "|")
+    print("|---|" + "---|" * len(COLUMNS))
+    for name, called in SHOWN.items():
+        cells = []
+        for benchmark, figure, unit, form, _ in COLUMNS:
+            row = next((row for row in results[benchmark] if row["name"] == name), {})
+            ends = [row.get(f"{figure}{part}{unit}") for part in ("", "_low", "_high")]
+            shown = [f"{end:{form}}" for end in ends if end is not None]
+            cells.append(f"{shown[0]} ({shown[1]}-{shown[2]})" if len(shown) == 3 else "")
+        print(f"| {called} |", " | ".join(cells), "|")
+
+
+if __name__ == "__main__":
+    main()

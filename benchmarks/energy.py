@@ -2,9 +2,10 @@
 
 The split is by the MD5 of the reduced formula: no compound is on both sides, and nothing is
 chosen on the test side. Peers get equal time of one core (``--seconds``, half an hour by
-default). Each fit's predictions are kept in ``--folder``, so that a stopped run goes on; CGCNN
-goes on inside its training. The inputs are the relaxed crystals, and for the energy also
-unrelaxed ones, judged against the energy of the relaxed crystal.
+default); CGCNN learns both from one fit, as our model does. Each fit's predictions are kept in
+``--folder``, so that a stopped run goes on; CGCNN goes on inside its training. The inputs are
+the relaxed crystals, and for the energy also unrelaxed ones, judged against the energy of the
+relaxed crystal.
 
 ``python -m benchmarks.energy`` takes about four hours the first time and a minute afterwards;
 ``--peers-only`` leaves our model out, ``--curves`` adds learning curves, ``--quick`` takes half
@@ -37,7 +38,16 @@ from benchmarks.accuracy import (
     power_law,
     remembered,
 )
-from benchmarks.peers import CHEAP, Inputs, describe, fit_predict, keep
+from benchmarks.peers import (
+    CGCNN,
+    CHEAP,
+    Fit,
+    Inputs,
+    crystal_graphs,
+    describe,
+    fit_predict,
+    keep,
+)
 from materialabs.crystals.batch import Crystals
 from materialabs.networks.splits import Split, by_formula_hash
 
@@ -68,9 +78,24 @@ class Judged:
 
 @dataclass(frozen=True)
 class Task:
-    """One target of mp36k on its split, and what is judged: test crystals, unrelaxed copies."""
+    """One target of mp36k on its split, and what is judged: test crystals, unrelaxed copies.
+
+    Parameters
+    ----------
+    target
+        Its name.
+    known
+        Rows of the table that have a value.
+    inputs, values
+        Of these rows.
+    split
+        Of these rows.
+    judged, digest
+        What is judged; hash of the table's file.
+    """
 
     target: str
+    known: NDArray[np.int64]
     inputs: Inputs
     values: Array
     split: Split
@@ -121,22 +146,25 @@ def main() -> None:
     tasks = tasks_of(arguments)
     rows = [peer_row(name, tasks, arguments) for name in chosen_peers(arguments)]
     if arguments.curves:
-        rows += [curve_row(name, tasks[0], arguments) for name in chosen_peers(arguments)]
+        cheap = [name for name in chosen_peers(arguments) if name in CHEAP]
+        rows += [curve_row(name, tasks[0], arguments) for name in cheap]
     if arguments.quick or arguments.peers_only:
         for row in rows:
             print(row)
         return
     ours = our_row(tasks)
     split = tasks[0].split
+    errors = {row["name"]: row.get("energy_mae_mev_per_atom") for row in (ours, *rows)}
+    bar = min(BAR, errors.get(CGCNN) or BAR)
     report(
         "energy",
         [ours, *rows],
-        Headline(ours["energy_mae_mev_per_atom"], "meV/atom", BAR, AIM, higher_is_better=False),
+        Headline(errors["materialabs"], "meV/atom", bar, AIM, higher_is_better=False),
         f"mp36k, {split.name}: {len(split.train)} rows train, {len(split.test)} test, "
         f"{len(tasks[0].judged[1].truth)} unrelaxed copies of test compounds in the geometry of a "
         "training compound at a guessed volume (peers train on relaxed crystals alone); intervals "
         f"are 95 % of bootstrap means; every peer had {arguments.seconds:g} s of one core for "
-        "each fit. Materials Project data, CC BY 4.0",
+        "each fit, CGCNN one for both. Materials Project data, CC BY 4.0",
     )
 
 
@@ -155,7 +183,7 @@ def tasks_of(arguments: argparse.Namespace) -> list[Task]:
             copies = unrelaxed_copies(inputs.crystals, split, place)
             described = describe(copies.crystals, arguments.folder)
             judged.append(Judged("unrelaxed_energy", described, values[known][copies.rows]))
-        tasks.append(Task(target, inputs, values[known], split, judged, digest))
+        tasks.append(Task(target, known, inputs, values[known], split, judged, digest))
     return tasks
 
 
@@ -174,7 +202,7 @@ def predicted(
         "seed": SEED,
     }
 
-    def work(place: Path) -> Array:
+    def work(_: Path) -> Array:
         return fit_predict(
             name,
             task.inputs.take(train),
@@ -182,10 +210,42 @@ def predicted(
             Inputs.joined([one.inputs for one in task.judged]),
             arguments.seconds,
             SEED,
-            folder=place,
         )
 
     return remembered(arguments.folder, key, work)
+
+
+def predicted_together(tasks: list[Task], arguments: argparse.Namespace) -> list[Kept]:
+    """CGCNN's predictions of all that is judged of each task, from one fit to all targets.
+
+    It learns from the rows of the first task; values that these lack in others are missing.
+    """
+    first = tasks[0]
+    targets = np.full((int(first.known.max()) + 1, len(tasks)), np.nan)
+    for place, task in enumerate(tasks):
+        targets[task.known[task.split.train], place] = task.values[task.split.train]
+    judged = [one for task in tasks for one in task.judged]
+    key = {
+        "peer": CGCNN,
+        "target": " and ".join(task.target for task in tasks),
+        "data": first.digest,
+        "rows": len(first.values),
+        "train": len(first.split.train),
+        "judged": [judged_hash(task) for task in tasks],
+        "seconds": arguments.seconds,
+        "seed": SEED,
+    }
+
+    def work(place: Path) -> Array:
+        train, test = first.inputs.take(first.split.train), [one.inputs for one in judged]
+        learned = targets[first.known[first.split.train]]
+        fit = Fit(train, learned, Inputs.joined(test), arguments.seconds, SEED)
+        return crystal_graphs(fit, (False,) * len(tasks), place)
+
+    kept = remembered(arguments.folder, key, work)
+    borders = np.cumsum([sum(len(one.truth) for one in task.judged) for task in tasks])[:-1]
+    parts = np.split(kept.values, borders)
+    return [Kept(part[:, place], kept.seconds) for place, part in enumerate(parts)]
 
 
 def judged_hash(task: Task) -> str:
@@ -216,8 +276,11 @@ def figures(task: Task, predictions: Array) -> dict[str, float]:
 def peer_row(name: str, tasks: list[Task], arguments: argparse.Namespace) -> dict[str, Any]:
     """One peer's errors."""
     row: dict[str, Any] = {"name": name}
-    for task in tasks:
-        kept = predicted(name, task, task.split.train, arguments)
+    if name == CGCNN:
+        found = predicted_together(tasks, arguments)
+    else:
+        found = [predicted(name, task, task.split.train, arguments) for task in tasks]
+    for task, kept in zip(tasks, found, strict=True):
         row |= figures(task, kept.values) | {f"{task.target}_fit_s": kept.seconds}
     return row
 
@@ -236,7 +299,7 @@ def curve_row(name: str, task: Task, arguments: argparse.Namespace) -> dict[str,
     truth = task.values[task.split.test]
     order = formula_order(task)
     counts, errors = [], []
-    for share in CURVE if name in CHEAP else CURVE[-2:]:
+    for share in CURVE:
         train = np.sort(order[: round(share * len(order))])
         kept = predicted(name, task, task.split.train if share == 1.0 else train, arguments)
         counts.append(len(train))

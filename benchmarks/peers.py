@@ -45,6 +45,8 @@ ROUNDS = 6_000
 ROUNDS_AT_ONCE = 100
 PATIENCE = 5
 """Blocks of rounds without a better validation error that end the boosting."""
+SET_ASIDE = 0.05
+"""Share of the training compounds on which CGCNN's weights are chosen."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,6 @@ def fit_predict(
     test: Inputs,
     seconds: float,
     seed: int,
-    *,
-    folder: Path,
 ) -> Array:
     """Fit one peer to targets and predict the test rows.
 
@@ -123,10 +123,8 @@ def fit_predict(
         Time of one core for the fit; on a GPU, wall time.
     seed
         The same seed gives the same fit, as far as the time lets it.
-    folder
-        Where CGCNN saves itself to go on later.
     """
-    return PEERS[name][0](Fit(train, np.asarray(targets, float), test, seconds, seed, folder))
+    return PEERS[name][0](Fit(train, np.asarray(targets, float), test, seconds, seed))
 
 
 def fit_classify(
@@ -136,11 +134,9 @@ def fit_classify(
     test: Inputs,
     seconds: float,
     seed: int,
-    *,
-    folder: Path,
 ) -> Array:
     """Fit one peer to truth values and score the test rows; larger is likelier true."""
-    return PEERS[name][1](Fit(train, np.asarray(labels, float), test, seconds, seed, folder))
+    return PEERS[name][1](Fit(train, np.asarray(labels, float), test, seconds, seed))
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,6 @@ class Fit:
     test: Inputs
     seconds: float
     seed: int
-    folder: Path
 
     def standardised(self) -> tuple[Array, Array]:
         """Descriptors of training and test rows, scaled by the training rows, outliers clipped."""
@@ -362,25 +357,27 @@ def _boosted(work: Fit, model: Callable[[], Any], targets: Any, error: Callable[
     return model().set_params(max_iter=best).fit(values, targets)
 
 
-def crystal_graphs(work: Fit) -> Array:
-    """CGCNN."""
-    return _graph_network(work, classes=False) * work.targets.std(ddof=1) + work.targets.mean()
+def crystal_graphs(work: Fit, classes: tuple[bool, ...], folder: Path) -> Array:
+    """CGCNN, one network for several columns: values, or scores of classes [m, columns].
 
+    Parameters
+    ----------
+    work
+        Its targets have columns [n, columns], NaN where unknown.
+    classes
+        Which columns are 0/1 classes.
+    folder
+        Where it saves itself to go on later; graphs are kept beside the folder.
+    """
+    from benchmarks.cgcnn import Goal, graphs_of, predict, train
 
-def crystal_graph_classes(work: Fit) -> Array:
-    """CGCNN as a classifier."""
-    return _graph_network(work, classes=True)
-
-
-def _graph_network(work: Fit, *, classes: bool) -> Array:
-    from benchmarks.cgcnn import graphs_of, predict, train
-
-    state = train(
-        graphs_of(work.train.crystals), work.targets, work.seconds, work.seed,
-        work.folder / "cgcnn.pt", classes=classes,
-    )  # fmt: skip
+    formulas = reduced_formulas(work.train.crystals.compositions)
+    aside = by_group(formulas, share=SET_ASIDE, seed=work.seed).test
+    goal = Goal(work.targets, classes, aside)
+    graphs = graphs_of(work.train.crystals, folder.parent)
+    state = train(graphs, goal, work.seconds, work.seed, folder / "cgcnn.pt")
     print(f"    CGCNN: {state.steps} steps, {state.used_s:.0f} s", flush=True)
-    return predict(state, graphs_of(work.test.crystals))
+    return predict(state, graphs_of(work.test.crystals, folder.parent), goal)
 
 
 PEERS: dict[str, tuple[Callable[[Fit], Array], Callable[[Fit], Array]]] = {
@@ -389,9 +386,11 @@ PEERS: dict[str, tuple[Callable[[Fit], Array], Callable[[Fit], Array]]] = {
     "forest": (forest, forest_classes),
     "extra_trees": (extra_trees, extra_classes),
     "boosting": (boosting, boosting_classes),
-    "cgcnn": (crystal_graphs, crystal_graph_classes),
 }
-"""Each peer as a regressor and as a classifier."""
+"""Each peer but CGCNN as a regressor and as a classifier."""
+
+CGCNN = "cgcnn"
+"""The peer that fits several columns with one network."""
 
 CHEAP = ("linear", "svr", "forest", "extra_trees", "boosting")
 """Peers that need minutes."""

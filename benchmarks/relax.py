@@ -7,11 +7,12 @@ own StructOptimizer asks for, moves atoms and cell, and may spend 500 steps.
 
 The peer is CHGNet's StructOptimizer taken apart: its calculator and ASE's FrechetCellFilter with
 each of FIRE (its default), BFGS, LBFGS and BFGSLineSearch; one process for each core, each with one
-thread, the crystals dealt out in the order of falling size. Its best optimiser by wall time is what
-counts. Setting up (importing, reading weights, compiled code) is not counted for either: every
-process relaxes one small crystal first.
+thread, the crystals dealt out in the order of falling size. All four relax one candidate of four;
+the quickest of them by wall time then relaxes all, and that is what counts. Setting up (importing,
+reading weights, compiled code) is not counted for either: every process relaxes one small crystal
+first.
 
-A run takes some 15 minutes on two cores; ``--quick`` takes 4 candidates and the best peer alone.
+A run takes some 10 minutes on two cores; ``--quick`` takes 4 candidates and one optimiser alone.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ PRODUCTS = 40
 
 FORCE = 0.1
 """eV/angstrom: StructOptimizer's default."""
+
+TRIAL_STEP = 4
+"""One candidate of so many is relaxed by each of the peer's optimisers."""
 
 STEPS = 500
 WORSE = 1e-3
@@ -241,18 +245,24 @@ def main() -> None:
     small = crystals[np.argsort(crystals.counts)[:cores]]
     by_peer(small, processes, OPTIMISERS[0])
     names = OPTIMISERS[1:2] if chosen.quick else OPTIMISERS
-    peers = {name: by_peer(crystals, processes, name) for name in names}
+    trial = crystals[::TRIAL_STEP]
+    trials = {name: by_peer(trial, processes, name) for name in names}
+    quickest = min(trials, key=lambda name: trials[name].seconds)
+    best = by_peer(crystals, processes, quickest)
     for process in processes:
         process.process.kill()
         process.process.wait()
-    best = min(peers.values(), key=lambda outcome: outcome.seconds)
     ours = by_product(crystals, cores)
     rows = [row(f"materialabs, {cores} processes", ours, best)]
-    rows += [row(f"CHGNet with ASE {name}", peer, best) for name, peer in peers.items()]
+    rows.append(row(f"CHGNet with ASE {quickest}", best, best))
+    rows += [
+        row(f"CHGNet with ASE {name}, {len(trial)} of the candidates", peer, trials[quickest])
+        for name, peer in trials.items()
+    ]
     rows[0]["largest_energy_difference_ev_per_atom"] = agreement
     rows[0]["candidates"] = len(crystals)
     if chosen.keep:
-        every = {"materialabs": ours, **peers}
+        every = {"materialabs": ours, quickest: best}
         document = {
             name: {key: getattr(one, key).tolist() for key in ("energies", "converged", "calls")}
             for name, one in every.items()
@@ -264,7 +274,10 @@ def main() -> None:
             print("  ", line)
         print(f"{speed:.1f} times the peer on {len(crystals)} candidates")
         return
-    report("relax", rows, Headline(speed, "times the fastest peer", BAR, AIM))
+    report(
+        "relax", rows, Headline(speed, "times the fastest peer", BAR, AIM),
+        f"The peer's optimiser is the quickest of four on {len(trial)} of the candidates",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -59,3 +59,16 @@ def test_default_codes_are_distinct() -> None:
 
 def test_the_code_falls_back_to_that_of_the_class() -> None:
     assert FormulaError("x").code == "formula"
+
+
+@pytest.mark.parametrize(
+    ("error", "most", "told"),
+    [
+        (KeyError("a"), 200, "KeyError: 'a'"),
+        (ValueError("one\n  two\tthree"), 200, "ValueError: one two three"),
+        (OSError(), 200, "OSError:"),
+        (ValueError("x" * 500), 20, "ValueError: " + "x" * 8),
+    ],
+)
+def test_a_foreign_error_is_told_on_one_line(error: Exception, most: int, told: str) -> None:
+    assert errors.kind_and_line(error, most) == told

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 MANUAL = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 ROOMS = {
     "cli", "crystals", "discovery", "generation", "hull", "ledger", "networks", "oracles", "server",
-    "store",
+    "store", "transfer",
 }  # fmt: skip
 
 PUBLIC_NAMES = {

@@ -27,7 +27,8 @@ _DOCUMENT: Final[dict[str, Any]] = json.loads(
 SYMBOLS: Final[tuple[str, ...]] = ("", *_DOCUMENT["symbols"])
 """Element symbols; ``SYMBOLS[26]`` is ``"Fe"``."""
 
-_NUMBERS: Final = {symbol: number for number, symbol in enumerate(SYMBOLS) if symbol}
+NUMBER_OF: Final = {symbol: number for number, symbol in enumerate(SYMBOLS) if symbol}
+"""Atomic numbers by symbol; :func:`atomic_number` also takes D and T, and refuses in words."""
 
 
 def _column(name: str) -> NDArray[np.float64]:
@@ -188,7 +189,7 @@ def atomic_number(symbol: str) -> int:
     FormulaError
         When no element has this symbol.
     """
-    number = _NUMBERS.get("H" if symbol in ("D", "T") else symbol)
+    number = NUMBER_OF.get("H" if symbol in ("D", "T") else symbol)
     if number is None:
         raise FormulaError(
             f"{symbol!r} is not the symbol of an element.", code="formula.unknown_element"

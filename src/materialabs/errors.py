@@ -109,3 +109,8 @@ class NotFound(MaterialabsError, LookupError):  # noqa: N818 - reads as the answ
 def one_line(error: object, most: int = 120) -> str:
     """What a foreign library said, fit for our own sentence: one line, cut where it rambles."""
     return " ".join(str(error).split())[:most]
+
+
+def kind_and_line(error: BaseException, most: int = 200) -> str:
+    """Of a foreign error its class and what it said, on one line: ``KeyError: 'a'``."""
+    return one_line(f"{type(error).__name__}: {error}", most)

@@ -14,6 +14,14 @@ Kind = Literal["total", "formation"]
 KINDS: tuple[Kind, ...] = ("total", "formation")
 
 
+def require_kind(kind: str) -> Kind:
+    """Refuse what is not a kind of energies."""
+    for known in KINDS:
+        if kind == known:
+            return known
+    raise InputError(f"The kind of energies is 'total' or 'formation', not {kind!r}.")
+
+
 @dataclass(frozen=True)
 class Level:
     """How an energy was obtained; two energies compare only when the whole of this is equal.
@@ -160,8 +168,7 @@ class Energies:
         array = np.array(values, dtype=np.float64)
         if array.ndim != 1:
             raise InputError(f"Energies are one number for each entry, not shape {array.shape}.")
-        if kind not in KINDS:
-            raise InputError(f"The kind of energies is 'total' or 'formation', not {kind!r}.")
+        require_kind(kind)
         if not isinstance(level, Level):
             raise InputError(f"The level of energies is a Level, not {type(level).__name__}.")
         array.setflags(write=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from html import escape
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from materialabs.errors import InputError, LevelError
 from materialabs.intervals import NINETY_PERCENT, IntervalShape
-from materialabs.levels import KINDS, Energies, Kind, Level
+from materialabs.levels import Energies, Kind, Level, require_kind
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -82,8 +82,8 @@ class Prediction:
     grid: Floats | None = None
     grid_unit: str = ""
     classes: tuple[str, ...] = ()
-    shape: IntervalShape = None  # type: ignore[assignment]
-    rows: Whole = None  # type: ignore[assignment]
+    shape: IntervalShape = field(default_factory=IntervalShape.normal)
+    rows: Whole = None  # type: ignore[assignment] # filled in __post_init__
     bounds: tuple[float, float] = EVERYWHERE
 
     def __post_init__(self) -> None:
@@ -105,7 +105,6 @@ class Prediction:
             array = np.array(value, dtype=np.int64 if name == "rows" else np.float64)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-        object.__setattr__(self, "shape", self.shape or IntervalShape.normal())
         object.__setattr__(self, "ids", tuple(map(str, self.ids)))
         object.__setattr__(self, "classes", tuple(self.classes))
         _check(self)
@@ -325,10 +324,8 @@ def _check_values(prediction: Prediction) -> None:
         raise InputError("In-domain scores lie between 0 and 1.")
     if ((prediction.rows < 0) | (prediction.rows >= len(prediction.shape))).any():
         raise InputError(f"The shape of the intervals has {len(prediction.shape)} rows.")
-    if prediction.kind is not None and prediction.kind not in KINDS:
-        raise InputError(
-            f"The kind of energies is 'total' or 'formation', not {prediction.kind!r}."
-        )
+    if prediction.kind is not None:
+        require_kind(prediction.kind)
     if prediction.kind is not None and prediction.level is None:
         raise LevelError("Predicted energies need the level that they are at.", code="level.kind")
     if not prediction.bounds[0] < prediction.bounds[1]:

@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 from tests.networks.made_tables import crystal_table, crystals_of, formula_table
 
+from materialabs.cli import main
+from materialabs.cli.doctor import examine
+from materialabs.cli.inputs import settings
+from materialabs.cli.output import write_text
 from materialabs.crystals.files import write
+from materialabs.errors import InputError, ResourceError
 
 PROGRAM = """
 import typer
@@ -105,3 +110,45 @@ def test_ten_rows_are_refused_before_anything_is_written(tmp_path: Path) -> None
     done = call("train", str(table), "--target", "ionic", "--out", str(tmp_path / "m"))
     assert done.returncode == 2 and "30 are needed" in done.stderr
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("place", ["", "folder", "table.csv/out.csv", "none/out.csv"])
+def test_a_place_that_cannot_be_written_to_is_one_sentence(place: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "table.csv").write_text("kept")
+    with pytest.raises((InputError, ResourceError), match=r"is a folder|cannot be written"):
+        write_text(tmp_path / place, "text")
+    assert (tmp_path / "table.csv").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "table.csv"]
+
+
+def test_a_folder_for_kernels_that_cannot_be_written_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(**_: object) -> None:
+        raise RuntimeError("cannot cache function 'f': no locator available for file 'x.py'")
+
+    monkeypatch.setattr("materialabs.cli.app.app", refused)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith("materialabs: Compiled kernels cannot be kept: set")
+
+
+def test_a_doctor_tells_where_no_kernel_can_be_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    found = next(one for one in examine() if one.subject == "kernel cache")
+    assert found.state == "broken" and "NUMBA_CACHE_DIR" in found.remedy
+
+
+def test_an_unknown_setting_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATERIALABS_COLOUR", "red")
+    settings.cache_clear()
+    try:
+        with pytest.raises(InputError, match=r"^MATERIALABS_COLOUR is not a setting; MATERIALABS_"):
+            settings()
+    finally:
+        settings.cache_clear()

@@ -260,3 +260,8 @@ def test_ragged_rows_gather_members_in_order() -> None:
     gathered, offsets = ragged_rows(np.array([0, 2, 2, 5]), np.array([2, 1, 0]))
     assert gathered.tolist() == [2, 3, 4, 0, 1]
     assert offsets.tolist() == [0, 3, 3, 5]
+
+
+def test_traces_are_no_group() -> None:
+    traces = Compositions.parse(["Fe0.99999O0.0000005S0.0000005"])
+    assert traces.reduced_formulas()[0].startswith("Fe")

@@ -12,11 +12,11 @@ from materialabs.store.store import Store
 
 
 def main(place: str, keys: str, budget: str, *options: str) -> None:
-    oracle = next((o[7:] for o in options if o.startswith("oracle=")), "logged_emt")
-    name = f"python:tests.discovery.logged_emt:{oracle}"
+    given = dict(option.split("=", 1) for option in options if "=" in option)
+    name = f"python:tests.discovery.logged_emt:{given.get('oracle', 'logged_emt')}"
     deterministic = "deterministic" in options
-    together = 1 if deterministic else 4
-    seconds = next((float(o[6:]) for o in options if o.startswith("lease=")), 60.0)
+    together = int(given.get("together", 1 if deterministic else 4))
+    seconds = float(given.get("lease", 60.0))
     leasing = Leasing(seconds=seconds, together=together, from_saved_states=not deterministic)
     with Store(place, keys=Path(keys)) as store:
         if "worker" in options:
@@ -24,7 +24,7 @@ def main(place: str, keys: str, budget: str, *options: str) -> None:
             return
         campaign = discover(
             "Cu-Au", budget, store, oracle=name, model="campaign", deterministic=deterministic,
-            leasing=leasing, batch=6,
+            leasing=leasing, batch=int(given.get("batch", 6)),
         )  # fmt: skip
         print(campaign)
 

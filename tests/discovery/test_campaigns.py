@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import Connection
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.prototypes import fill
@@ -19,6 +20,7 @@ from materialabs.oracles.oracle import Evaluation
 from materialabs.oracles.relaxation import RelaxationSettings
 from materialabs.store.records import Method, Property
 from materialabs.store.store import Store
+from materialabs.store.tasks import Wanted
 from materialabs.store.verify import verify
 from tests.discovery.conftest import BUDGET
 
@@ -272,6 +274,36 @@ def test_stable_compounds_carry_what_is_known_of_them(finished: Campaign) -> Non
 def test_a_list_that_is_not_there_is_refused(lab: Store, emt: AseOracle, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.cif"):
         discover("Cu-Au", 9, lab, oracle=emt, known=[tmp_path / "none.cif"])
+
+
+def test_a_round_closes_only_together_with_the_opening_of_the_next(
+    lab: Store, emt: AseOracle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The store fails where the next tasks are written: the round before is then open still."""
+    from materialabs.discovery import archive
+    from materialabs.errors import ResourceError
+    from materialabs.store import tasks
+
+    with Store(tmp_path / "calm.db", keys=tmp_path / "keys") as store:
+        calm = discover("Cu-Au", 9, store, oracle=emt, model="campaign", batch=3).findings.listed
+    plain = tasks.add
+    seen: list[bool] = []
+
+    def fail_once(connection: Connection, campaign: str, number: int, wanted: list[Wanted]) -> None:
+        if number == 2 and not seen:
+            seen.append(True)
+            raise ResourceError("no space")
+        plain(connection, campaign, number, wanted)
+
+    monkeypatch.setattr(tasks, "add", fail_once)
+    with pytest.raises(ResourceError):
+        discover("Cu-Au", 9, lab, oracle=emt, model="campaign", batch=3)
+    (row,) = archive.listed(lab)
+    assert [one["closed"] for one in archive.rounds(lab, row.id)] == [True, False]
+    again = discover("Cu-Au", 9, lab, oracle=emt, model="campaign", batch=3)
+    assert again.id == row.id
+    assert all(one["closed"] for one in again.rounds)
+    assert [one.key for one in again.findings.listed] == [one.key for one in calm]
 
 
 def test_a_full_disk_stops_the_campaign_and_loses_nothing(

@@ -7,17 +7,32 @@ import pytest
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.prototypes import fill
-from materialabs.discovery.forecasting import Learned, Mapped, Nothing, distance_of, forecaster_for
+from materialabs.discovery.forecasting import (
+    Learned,
+    Mapped,
+    Nothing,
+    Screening,
+    above_all,
+    distance_of,
+    forecaster_for,
+)
 from materialabs.discovery.learner import CampaignModel
 from materialabs.errors import InputError
 from materialabs.generation.airss import airss
 from materialabs.hull import Hull
 from materialabs.levels import Energies, Level
+from materialabs.networks.cascade import Cascade
+from materialabs.networks.level import LevelMap
+from materialabs.networks.models import shipped_names
 from materialabs.oracles.calculators import AseOracle
 from materialabs.predictions import Prediction
 
 SYSTEM = (29, 79)
 OTHER = Level("elsewhere")
+
+shipped = pytest.mark.skipif(
+    "pupil" not in shipped_names(), reason="no pupil ships with this version"
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +85,19 @@ def test_too_few_crystals_are_refused(labelled: tuple[Crystals, Energies]) -> No
 
 
 class Shifted:
-    """The truth at another level: off by 0.5 eV/atom for each share of gold."""
+    """The truth at another level: off by 0.5 eV/atom for each share of gold.
+
+    As the networks that ship do, it takes geometries for final where it is told nothing.
+    """
 
     model_id = "shifted"
 
     def __init__(self, crystals: Crystals, energies: Energies) -> None:
+        self.asked: list[bool] = []
         self.table = dict(zip(crystals.formulas(), energies.values, strict=True))
 
-    def predict(self, crystals: Crystals, *, relaxed: bool = False) -> Prediction:
+    def predict(self, crystals: Crystals, *, relaxed: bool = True) -> Prediction:
+        self.asked.append(relaxed)
         gold = crystals.compositions.fractions(SYSTEM)[:, 1]
         truth = np.array([self.table[name] for name in crystals.formulas()])
         members = truth + 0.5 * gold + np.linspace(-0.01, 0.01, 3)[:, None]
@@ -93,11 +113,16 @@ def test_a_foreign_model_is_mapped_to_the_oracles_level(
     crystals, energies = labelled
     _, first = np.unique(crystals.formulas(), return_index=True)
     crystals, energies = crystals[first], energies[first]
-    forecaster = Mapped(Shifted(crystals, energies), "shifted")
+    model = Shifted(crystals, energies)
+    forecaster = Mapped(model, "shifted")
+    with pytest.raises(InputError, match="call learn first"):
+        forecaster.judge(crystals, Hull(crystals, energies), 0.1)
     forecaster.learn(crystals, energies)
-    mapped = forecaster.forecast(crystals)
-    raw = forecaster.raw(crystals)
-    assert mapped is not None and raw is not None
+    judged = forecaster.judge(crystals, Hull(crystals, energies), 0.1)
+    assert judged is not None
+    mapped, raw = judged.energy, judged.raw
+    assert judged.rows.tolist() == list(range(len(crystals)))
+    assert not any(model.asked)  # candidates are unrelaxed, and said to be
     assert mapped.level == energies.level
     assert raw.level == OTHER
     better = np.abs(mapped.mean - energies.values).mean()
@@ -120,3 +145,32 @@ def test_raw_output_never_goes_on_the_oracles_hull(
 def test_forecasters_are_chosen_by_what_is_given() -> None:
     assert isinstance(forecaster_for("campaign", "mixed", SYSTEM, 0), Learned)
     assert isinstance(forecaster_for(None, "random", SYSTEM, 0), Nothing)
+
+
+@shipped
+def test_the_network_that_ships_comes_after_its_pupil() -> None:
+    found = forecaster_for(None, "mixed", SYSTEM, 0)
+    assert isinstance(found, Screening)
+    assert "pupil" in found.name
+    assert isinstance(forecaster_for("energy", "mixed", SYSTEM, 0), Mapped)
+
+
+@shipped
+def test_a_screened_candidate_is_expected_to_be_what_the_network_alone_says(
+    labelled: tuple[Crystals, Energies],
+) -> None:
+    """Energies at the oracle's level, of the ensemble, through the same map."""
+    crystals, energies = labelled
+    _, first = np.unique(crystals.formulas(), return_index=True)
+    hull = Hull(crystals[first], energies[first])
+    screening = Screening(Cascade.shipped())
+    screening.learn(crystals[first], energies[first])
+    judged = screening.judge(crystals, hull, 0.05)
+    told = screening.cascade.ensemble.predict(crystals[first], relaxed=False)
+    level_map = LevelMap.fit(told, crystals[first].compositions, energies[first])
+    every = screening.cascade.ensemble.predict(crystals, relaxed=False)
+    alone = level_map.apply(every, crystals.compositions)
+    np.testing.assert_allclose(judged.energy.mean, alone.mean[judged.rows], atol=1e-5)
+    np.testing.assert_allclose(judged.energy.low, alone.low[judged.rows], atol=1e-5)
+    near = np.flatnonzero(above_all(crystals.compositions, hull)(alone.energies()) <= 0.05)
+    assert set(near) <= set(judged.rows.tolist())

@@ -93,7 +93,11 @@ def test_verification_is_printed_and_reported(app: typer.Typer, here: Path) -> N
         (["discover", "Cu-Au", "--oracle", "python:nowhere:none"], "nowhere"),
         (["discover", "Cu-Au", "--strategy", "lucky", "--oracle", "emt"], "lucky"),
         (["discover", "Cu-Au", "--objective", "gap"], "min:NAME"),
+        (["discover", "Cu-Au", "--oracle", "emt", "--model", "nosuch"], "nosuch"),
+        (["discover", "Cu-Au", "--oracle", "emt", "--model", "gap"], "by energies"),
+        (["discover", "Cu-Au", "--oracle", "emt", "--processes", "0"], "not 0"),
         (["discover", "Tc-O", "--oracle", "gpaw"], "Tc"),
+        (["discover", "Cu-Au", "--oracle", "emt", "--verify", "nonsense"], "nonsense"),
         (["campaign", "show", "nothing"], "no store"),
         (["worker"], "no store"),
     ],
@@ -109,6 +113,26 @@ def test_a_wrong_call_is_one_sentence(
     assert said in str(done.exception)
     assert "\n" not in str(done.exception)
     assert not list(here.glob("*.html"))
+
+
+@pytest.mark.parametrize(
+    "words", [["--oracle", "nonsense"], ["--verify", "nonsense"], ["--strategy", "lucky"],
+              ["--budget", "1"], ["--batch", "0"], ["--objective", "gap"]],
+)  # fmt: skip
+def test_a_wrong_call_makes_no_store(app: typer.Typer, here: Path, words: list[str]) -> None:
+    done = runner.invoke(app, ["discover", "Cu-Au", *words])
+    assert isinstance(done.exception, MaterialabsError), done.output
+    assert not list(here.iterdir())
+
+
+def test_a_store_at_another_level_is_named_with_both(app: typer.Typer, here: Path) -> None:
+    assert runner.invoke(app, ["discover", "Cu-Au", *SMALL]).exit_code == 0
+    second = "python:tests.discovery.logged_emt:second_emt"
+    words = ["discover", "Cu-Au", "--budget", "6", "--oracle", second]
+    done = runner.invoke(app, words)
+    assert isinstance(done.exception, MaterialabsError)
+    assert "--parents-only" in str(done.exception)
+    assert str(done.exception).count("emt 3") == 2
 
 
 def test_wrong_calls_end_with_two() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from materialabs.crystals.batch import Crystals
-from materialabs.discovery import discover, work
+from materialabs.discovery import Constraints, discover, work
 from materialabs.errors import InputError, NotFound
 from materialabs.levels import Level
+from materialabs.networks.models import shipped_names
 from materialabs.oracles.calculators import AseOracle
 from materialabs.oracles.oracle import Evaluation
 from materialabs.oracles.relaxation import RelaxationSettings
@@ -82,6 +85,31 @@ def test_ctrl_c_stops_a_campaign_and_says_so(stopped: Store) -> None:
     with reading(stopped.engine) as connection:
         held = tasks.owners(connection, row.id)
     assert held == []
+
+
+@pytest.mark.skipif("pupil" not in shipped_names(), reason="no pupil ships with this version")
+def test_a_campaign_that_networks_judge_goes_on_to_the_tasks_of_a_calm_one(
+    lab: Store, emt: AseOracle, tmp_path: Path
+) -> None:
+    """The cascade of pupil and ensemble, stopped among the first candidates."""
+    limits = Constraints(max_atoms=4)
+    asked = {"deterministic": True, "batch": 3, "constraints": limits}
+    with Store(tmp_path / "calm.db", keys=tmp_path / "keys") as store:
+        calm = [one.key for one in discover("Cu-Au", 9, store, oracle=emt, **asked).findings.listed]
+    with pytest.raises(KeyboardInterrupt):
+        discover("Cu-Au", 9, lab, oracle=Interrupted(22), **asked)
+    assert 2 < len(done(lab)) < 9
+    again = discover("Cu-Au", 9, lab, oracle=emt, **asked)
+    assert "pupil" in again.row.request.model
+    assert [one.key for one in again.findings.listed] == calm
+
+
+def done(store: Store) -> list[str]:
+    with reading(store.engine) as connection:
+        table = task_tables.tasks
+        return [
+            row.key for row in connection.execute(table.select().where(table.c.state == "done"))
+        ]
 
 
 def test_a_worker_refuses_another_level(stopped: Store) -> None:

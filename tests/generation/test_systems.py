@@ -108,6 +108,36 @@ def test_the_limit_keeps_the_first():
     assert some.crystals.formulas() == everything.crystals.formulas()[:2]
 
 
+def test_candidates_too_large_do_not_use_up_the_limit():
+    found = candidates_for_system("Ba-Zr-O", POOL, limit=3, most_atoms=5).crystals
+    assert len(found) == 3
+    assert found.counts.max() <= 5
+
+
+def test_a_bound_on_atoms_keeps_the_order_of_those_within_it():
+    every = candidates_for_system("Ba-Zr-Ti-O", POOL).crystals
+    small = candidates_for_system("Ba-Zr-Ti-O", POOL, most_atoms=5).crystals
+    kept = every[every.counts <= 5]
+    assert small.formulas() == kept.formulas()
+    assert np.allclose(small.columns["probability"], kept.columns["probability"])
+
+
+def test_large_members_of_a_family_bear_witness_for_small_ones():
+    cubic = Crystals.from_arrays(
+        [np.eye(3) * 5.6],
+        [[[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5],
+          [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5], [0.5, 0.5, 0.5]]],
+        [[11] * 4 + [17] * 4],
+        columns={"id": ["NaCl, cubic cell"]},
+    )  # fmt: skip
+    pool = ParentPool.of(Crystals.concat([cubic, rock_salt(12, 8, "MgO")]))
+    alone = ParentPool.of(rock_salt(12, 8, "MgO"))
+    both = candidates_for_system("K-Br", pool, most_atoms=2).crystals
+    one = candidates_for_system("K-Br", alone, most_atoms=2).crystals
+    assert both.columns["parent"].tolist() == ["MgO"]
+    assert both.columns["probability"][0] > one.columns["probability"][0]
+
+
 def test_crystals_are_taken_as_well_as_a_pool():
     assert (
         candidates_for_system("K-Br", PARENTS).crystals.formulas()

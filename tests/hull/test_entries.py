@@ -122,6 +122,14 @@ def test_bad_files_end_in_one_sentence(
         read_entries(write(tmp_path / name, document), kind="formation", level=LEVEL)
 
 
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_an_energy_of_too_many_digits_is_one_sentence(tmp_path: Path, digits: int) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"formula": "MgO", "energy_per_atom": ' + "1" * digits + "}]")
+    with pytest.raises(FileError, match=r"Entry 0 of .* cannot be read|Line 1 of .* is not JSON"):
+        read_entries(path, kind="formation", level=LEVEL)
+
+
 def test_a_kind_that_contradicts_the_file_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", ALEXANDRIA)
     with pytest.raises(InputError, match="holds formation energies, not total"):

@@ -169,6 +169,20 @@ def test_texts_become_classes_and_gaps_stay_gaps() -> None:
     np.testing.assert_array_equal(values, [[0, 1], [np.nan, np.nan], [1, 0]])
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [["0,5", "-1,25"], ["1.2 ± 0.1", "3 ± 1"], ["1.2+/-0.1", "1.5+/-0.1"], ["1.23(4)", "2.1(1)"]],
+)
+def test_numbers_in_another_notation_are_no_classes(texts: list[str]) -> None:
+    with pytest.raises(InputError, match="numbers written as"):
+        target_of("gap", texts)
+
+
+@pytest.mark.parametrize("texts", [["1_1", "2_1"], ["3D", "2H"], ["4/mmm", "6/mmm"]])
+def test_names_with_digits_are_classes(texts: list[str]) -> None:
+    assert target_of("phase", texts)[0].classes == tuple(sorted(texts))
+
+
 def test_a_logarithm_of_zero_is_refused_with_its_row() -> None:
     with pytest.raises(InputError, match="in row 2: only values above zero"):
         target_of("modulus", [1.0, 0.0], logarithm=True)

@@ -43,7 +43,9 @@ def test_shipped_models_answer_offline_and_keep_their_promises(name: str) -> Non
     if name == "none":
         pytest.skip("no model has been put into the package yet")
     model = load_model(name)
-    check_model(model)
+    # A hundred-thousandth of an eV, or of the likely error where the unit is a small one (1/cm).
+    likely = float(model.predict(common_crystals()).std.max())
+    check_model(model, tolerance=1e-5 * max(1.0, likely))
     told = model.predict(common_crystals(), relaxed=False)
     assert np.isfinite(told.mean).all() and (told.std > 0).all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import torch
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.files import write
 from materialabs.errors import (
     FileError,
     InputError,
@@ -25,10 +27,13 @@ from materialabs.errors import (
     NotFound,
     ResourceError,
 )
+from materialabs.networks.asking import predict
 from materialabs.networks.conformance import check_model, common_crystals
+from materialabs.networks.graphs import bond_graphs
 from materialabs.networks.model_files import CARD, WEIGHTS
 from materialabs.networks.models import Model, load_model
-from materialabs.networks.train import train
+from materialabs.networks.splits import TRAINING_PERCENT, formula_hash
+from materialabs.networks.train import PLAN, WORK, train
 from materialabs.networks.weight_files import hash_of
 from tests.networks.made_tables import (
     crystal_table,
@@ -156,6 +161,12 @@ def test_a_head_that_is_not_there_is_named(of_crystals: Model) -> None:
         of_crystals.predict(crystals_of(1), head="gap")
 
 
+def test_a_head_that_is_not_there_is_named_for_graphs_too(of_crystals: Model) -> None:
+    graphs, cells = bond_graphs(crystals_of(1)), crystals_of(1).compositions
+    with pytest.raises(NotFound, match="ionic, oxide, not 'gap'"):
+        of_crystals.predict_graphs(graphs, cells, ["gap"])
+
+
 def test_the_card_says_where_the_data_come_from(of_crystals: Model) -> None:
     data = of_crystals.card["data"]
     assert (data["credit"], data["licence"]) == ("made for a test", "CC0")
@@ -255,7 +266,62 @@ def test_numbers_mixed_with_texts_are_refused(tmp_path: Path) -> None:
         train(table, "gap", out=tmp_path / "m")
 
 
-@pytest.mark.parametrize("split", ["nonsense", "group:", "elements:none", "group:nothing"])
+@pytest.mark.parametrize("targets", [[], ["ionic", "ionic"]])
+def test_no_target_and_one_told_twice_are_refused(targets: list[str], tmp_path: Path) -> None:
+    table = formula_table(tmp_path / "t.csv", 40)
+    with pytest.raises(InputError, match="at least one target, and each of them once"):
+        train(table, targets, out=tmp_path / "m")
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 70])
+def test_a_seed_that_no_generator_takes_is_refused(seed: int, tmp_path: Path) -> None:
+    table = formula_table(tmp_path / "t.csv", 40)
+    with pytest.raises(InputError, match="The seed lies between 0 and 4294967295"):
+        train(table, "ionic", seed=seed, out=tmp_path / "m")
+
+
+def test_a_number_that_marks_a_missing_value_is_refused(tmp_path: Path) -> None:
+    gaps: list[object] = [1.0] * 39 + ["1e300"]
+    table = formula_table(tmp_path / "t.csv", 40, gap=gaps)
+    with pytest.raises(InputError, match="'gap' is '1e300' in row 40: a finite number"):
+        train(table, "gap", out=tmp_path / "m")
+
+
+def test_a_constant_target_is_refused_beside_classes(tmp_path: Path) -> None:
+    table = formula_table(tmp_path / "t.csv", 60, gap=[1.0] * 60)
+    with pytest.raises(InputError, match="Every value of 'gap' is the same"):
+        train(table, ["oxide", "gap"], out=tmp_path / "m")
+
+
+def test_a_target_without_a_value_to_learn_from_is_refused(tmp_path: Path) -> None:
+    formulas = crystals_of(60).reduced_formulas()
+    judged = [formula_hash(formula) >= TRAINING_PERCENT for formula in formulas]
+    gaps = [float(place) if tested else "" for place, tested in enumerate(judged)]
+    table = formula_table(tmp_path / "t.csv", 60, gap=gaps)
+    with pytest.raises(InputError, match="'gap' has no value in the rows that are learned from"):
+        train(table, ["ionic", "gap"], out=tmp_path / "m")
+
+
+def test_a_kind_needs_energies_an_atom(tmp_path: Path) -> None:
+    table = formula_table(tmp_path / "t.csv", 40)
+    with pytest.raises(InputError, match="No target is in eV/atom, and only such"):
+        train(table, "ionic", unit="meV/atom", kind="formation", level="PBE", out=tmp_path / "m")
+
+
+def test_only_the_energies_among_the_targets_have_the_kind(tmp_path: Path) -> None:
+    table = formula_table(tmp_path / "t.csv", 40, band_gap=list(range(40)))
+    model = train(
+        table, ["ionic", "band_gap"], unit=["eV/atom", "eV"], kind="formation", level="PBE",
+        out=tmp_path / "m", members=1, epochs=1, split="random",
+    )  # fmt: skip
+    assert model.predict(["MgO"], head="ionic").energies().kind == "formation"
+    with pytest.raises(LevelError, match="only predicted energies go on a hull"):
+        model.predict(["MgO"], head="band_gap").energies()
+
+
+@pytest.mark.parametrize(
+    "split", ["nonsense", "group:", "elements:none", "group:nothing", "elements:\u00b2"]
+)
 def test_an_unknown_split_is_refused(split: str, tmp_path: Path) -> None:
     table = formula_table(tmp_path / "t.csv", 40)
     with pytest.raises(InputError):
@@ -272,6 +338,16 @@ def test_a_folder_that_trains_something_else_is_refused(tmp_path: Path) -> None:
     train(table, "ionic", out=tmp_path / "m", members=1, epochs=1, split="random")
     with pytest.raises(InputError, match="another table, split or recipe"):
         train(table, "ionic", out=tmp_path / "m", members=1, epochs=2, split="random")
+
+
+@pytest.mark.parametrize("text", ["{", "\udcff", "[" * 100_000])
+def test_a_folder_whose_plan_is_damaged_is_refused(text: str, tmp_path: Path) -> None:
+    table = formula_table(tmp_path / "t.csv", 40)
+    plan = tmp_path / "m" / WORK / PLAN
+    plan.parent.mkdir(parents=True)
+    plan.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match="another table, split or recipe"):
+        train(table, "ionic", out=tmp_path / "m", members=1, epochs=1, split="random")
 
 
 def test_no_space_left_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,6 +396,27 @@ def test_a_card_that_is_no_card_is_refused(copied: Path) -> None:
         load_model(copied)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"files": []}, {"network": []}, {"heads": [3]}, {"network": {"shape": "x"}}]
+)
+def test_a_card_of_another_form_is_refused(copied: Path, changes: dict[str, object]) -> None:
+    card = json.loads((copied / CARD).read_text())
+    (copied / CARD).write_text(json.dumps(card | changes))
+    with pytest.raises(IntegrityError):
+        load_model(copied)
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "domain.npz"])
+def test_a_file_of_another_form_is_refused(copied: Path, name: str) -> None:
+    """Its hash in the card may be right: whoever changed one changed both."""
+    (copied / name).write_bytes(b"[]")
+    card = json.loads((copied / CARD).read_text())
+    card["files"][name] = hash_of(copied / name)
+    (copied / CARD).write_text(json.dumps(card))
+    with pytest.raises(IntegrityError, match="is not a whole model"):
+        load_model(copied)
+
+
 def test_a_folder_without_a_card_holds_no_model(copied: Path) -> None:
     (copied / CARD).unlink()
     with pytest.raises(NotFound, match="holds no model"):
@@ -335,6 +432,22 @@ def test_a_copied_folder_gives_the_same_answers(copied: Path, of_formulas: Model
     told = load_model(copied).predict(["MgO", "KCl"])
     expected = of_formulas.predict(["MgO", "KCl"])
     assert np.array_equal(told.mean, expected.mean) and np.array_equal(told.std, expected.std)
+
+
+# -- asking by name -------------------------------------------------------------------------------
+
+
+def test_one_formula_is_asked_of_a_model_of_formulas(formula_folder: Path) -> None:
+    told = predict("MgO", formula_folder)
+    np.testing.assert_array_equal(told.mean, predict(["MgO"], formula_folder).mean)
+    assert told.ids == ("MgO",)
+
+
+def test_files_are_read_for_a_model_of_formulas_too(formula_folder: Path, tmp_path: Path) -> None:
+    write(crystals_of(3), tmp_path / "c.extxyz")
+    for place in (tmp_path / "c.extxyz", str(tmp_path / "*.extxyz")):
+        told = predict(place, formula_folder)
+        assert list(told.ids) == crystals_of(3).formulas()
 
 
 # -- stopping, going on, repeating ----------------------------------------------------------------

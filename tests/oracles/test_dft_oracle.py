@@ -11,7 +11,12 @@ from dft_programs import PotentialEngine
 from materialabs.crystals.batch import Crystals
 from materialabs.errors import ExternalError, InputError
 from materialabs.oracles.conformance import check_oracle
-from materialabs.oracles.dft_engine import DftTimeoutError, Question, SinglePoint
+from materialabs.oracles.dft_engine import (
+    PROGRAM_ENDED,
+    DftTimeoutError,
+    Question,
+    SinglePoint,
+)
 from materialabs.oracles.dft_oracle import DftLimits, DftOracle
 from materialabs.oracles.dft_settings import DftSettings
 from materialabs.oracles.oracle import Oracle
@@ -78,6 +83,38 @@ def test_a_program_that_fails_is_a_failed_result_with_its_reason(error: Exceptio
     assert done.status == "failed"
     assert done.reason == str(error)
     assert np.isnan(done.energy)
+
+
+class KilledEngine(PotentialEngine):
+    """Its process is killed in the middle of some calculations, counted from one."""
+
+    killed: tuple[int, ...] = (2,)
+
+    def __init__(self, calculator: object) -> None:
+        super().__init__(calculator)
+        self.asked = 0
+
+    def single_point(self, question: Question) -> SinglePoint:
+        self.asked += 1
+        if self.asked in self.killed:
+            raise ExternalError("GPAW ended unexpectedly.", code=PROGRAM_ENDED)
+        return super().single_point(question)
+
+
+def test_a_program_that_was_killed_is_started_again_and_goes_on() -> None:
+    (calm,) = oracle().relax(metals()[:1])
+    (done,) = oracle(KilledEngine).relax(metals()[:1])
+    assert done.status == "converged"
+    assert done.energy == pytest.approx(calm.energy, abs=1e-12)
+    assert done.force_calls == calm.force_calls + 1
+    assert "started again" in done.crystal.columns["notes"][0]
+
+
+def test_a_program_that_ends_twice_at_one_place_is_a_failed_result() -> None:
+    kind = type("Killing", (KilledEngine,), {"killed": (2, 3)})
+    (done,) = oracle(kind).relax(metals()[:1])
+    assert done.status == "failed"
+    assert "ended unexpectedly" in done.reason
 
 
 class NanEngine(PotentialEngine):

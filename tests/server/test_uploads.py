@@ -337,6 +337,7 @@ def disturb(node: Node, uploads: int, times: int, how: signal.Signals, codes: se
     for _ in range(times):
         threads = clients.run()
         time.sleep(source.uniform(0.05, 1.5))
+        assert clients.count < CLIENTS * uploads
         assert node.stop(how) in codes
         for thread in threads:
             thread.join()
@@ -369,4 +370,4 @@ def test_a_server_that_is_killed_often_loses_nothing_that_it_had_acknowledged(
 
 @pytest.mark.full
 def test_a_server_that_is_killed_ten_times_loses_nothing(own_node: Node) -> None:
-    disturb(own_node, 300, 10, signal.SIGKILL, {-signal.SIGKILL})
+    disturb(own_node, 150, 10, signal.SIGKILL, {-signal.SIGKILL})

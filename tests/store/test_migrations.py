@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import inspect, text
 
 from materialabs.errors import IntegrityError
+from materialabs.store.blocks import packing
+from materialabs.store.blocks.reading import packed_until
 from materialabs.store.database import read_info, reading, writing
 from materialabs.store.migrations import STEPS
 from materialabs.store.schema import DATABASE_VERSION
@@ -26,29 +28,58 @@ def place_of(store: Store) -> str:
 def indexes(store: Store) -> dict[str, list[str]]:
     return {
         str(one["name"]): [str(column) for column in one["column_names"]]
-        for one in inspect(store.engine).get_indexes("structures")
+        for table in ("structures", "property_values")
+        for one in inspect(store.engine).get_indexes(table)
     }
 
 
-def make_old(store: Store) -> None:
-    """What version 1 had: one index fewer, and a narrow one on the elements."""
+OLD_INDEXES = {
+    1: {
+        "structures_by_gap": "structures (crystal_system, band_gap)",
+        "structures_by_hull": "structures (hull_distance)",
+        "structures_by_system": "structures (system_id)",
+        "property_values_by_number": "property_values (name_id, method, number)",
+    },
+    2: {
+        "structures_by_gap": "structures (crystal_system, band_gap)",
+        "structures_by_system": "structures (system_id, crystal_system, band_gap)",
+        "structures_scanned": "structures (nelements, nsites, density, volume)",
+        "property_values_by_number": "property_values (name_id, method, number)",
+    },
+}
+"""Some of what older versions had."""
+
+
+def make_old(store: Store, version: int) -> None:
+    """What an older version had: other indexes and no blocks of columns."""
     with writing(store.engine) as connection:
-        connection.execute(text("DROP INDEX structures_scanned"))
-        connection.execute(text("DROP INDEX structures_by_system"))
-        connection.execute(text("CREATE INDEX structures_by_system ON structures (system_id)"))
+        for name in ("structures_by_system", "property_values_by_name",
+                     "property_values_of_texts"):  # fmt: skip
+            connection.execute(text(f"DROP INDEX {name}"))
+        for table in ("structure_blocks", "structure_changes"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        for name, columns in OLD_INDEXES[version].items():
+            connection.execute(text(f"CREATE INDEX {name} ON {columns}"))
         connection.execute(
-            text("UPDATE store_info SET value = '1' WHERE name = 'database_version'")
+            text("UPDATE store_info SET value = :version WHERE name = 'database_version'"),
+            {"version": str(version)},
         )
 
 
-def test_a_store_of_version_1_gets_the_indexes_of_a_new_one(store: Store) -> None:
+@pytest.mark.parametrize("version", sorted(OLD_INDEXES))
+def test_an_older_store_gets_the_indexes_and_blocks_of_a_new_one(
+    store: Store, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "LEAST", 5)
     store.add(made_crystals(COUNT), made_properties(COUNT))
     fresh = indexes(store)
     names = {one: store.query(one).names() for one in FILTERS}
-    make_old(store)
+    make_old(store, version)
     assert indexes(store) != fresh
     with Store(place_of(store).replace("postgresql+psycopg", "postgresql"), keys=store.keys) as new:
         assert indexes(new) == fresh
+        with reading(new.engine) as connection:
+            assert packed_until(connection) == COUNT
         assert {one: new.query(one).names() for one in FILTERS} == names
         with reading(new.engine) as connection:
             assert read_info(connection, "database_version") == str(DATABASE_VERSION)
@@ -71,7 +102,7 @@ def test_a_store_of_another_version_is_refused_as_it_is(
 def test_a_step_that_fails_leaves_the_old_store(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_old(sqlite_store)
+    make_old(sqlite_store, 1)
     before, step = indexes(sqlite_store), STEPS[1]
 
     def broken(connection: object) -> None:

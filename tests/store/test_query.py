@@ -241,6 +241,7 @@ HOSTILE = [
     "NOT " * 3000 + "nsites=1",
     "elements HAS ALL " + ",".join(['"H"'] * 5000),
     'source="\0"',
+    'source="\ud800"',
     "nsites=1; DROP TABLE crystals",
     "nsites = " + "9" * 400,
     "naïve=1",

@@ -25,8 +25,17 @@ from tests.store.wholeness import assert_whole
 
 COMMAND = "from materialabs.cli import main; main()"
 WRITERS = 8
+KILL_SECONDS = 600
+"""In which an ingest must come as far as it is killed, on a busy machine."""
+
+FIRST_SECONDS = 0.5
+"""That the first transaction may take."""
+
 START_SECONDS = 120
 """In which a started program must have made its store, on a busy machine."""
+
+LATEST = 0.85
+"""Share of an ingest behind which it is killed at the latest, so that it is not through by then."""
 
 
 def environment(keys: Path) -> dict[str, str]:
@@ -42,40 +51,77 @@ def ingest(place: Path, keys: Path, files: Path, **options: object) -> subproces
     )  # type: ignore[call-overload, no-any-return]  # fmt: skip
 
 
-def complete(place: Path, keys: Path, files: Path) -> float:
-    """Run an ingest to its end; seconds from the making of the store."""
+def complete(place: Path, keys: Path, files: Path) -> None:
+    """Run an ingest to its end."""
     with ingest(place, keys, files) as process:
-        await_file(place)
-        start = time.monotonic()
         _, errors = process.communicate()
-        seconds = time.monotonic() - start
     assert process.returncode == 0, errors
-    return seconds
+
+
+def stored(place: Path) -> int:
+    """Records that are in a store while another program fills it."""
+    try:
+        connection = sqlite3.connect(f"file:{place}?mode=ro", uri=True)
+        try:
+            return int(connection.execute("SELECT max(id) FROM records").fetchone()[0] or 0)
+        finally:
+            connection.close()
+    except sqlite3.OperationalError:  # not made yet
+        return 0
+
+
+def kill_behind(
+    process: subprocess.Popen[str], place: Path, reached: int, source: random.Random
+) -> None:
+    """Kill an ingest behind so many records, at a random moment of what it does then.
+
+    That is within a transaction's time, as long as the last one took, from when the store was seen
+    to have grown.
+    """
+    end = time.monotonic() + KILL_SECONDS
+    interval, last = FIRST_SECONDS, -1
+    grown: float | None = None
+    while last < reached and time.monotonic() < end:
+        assert process.poll() is None, "the ingest was through before it was killed"
+        found = stored(place)
+        if found > last > -1:
+            now = time.monotonic()
+            interval = FIRST_SECONDS if grown is None else now - grown
+            grown = now
+        last = max(last, found)
+        time.sleep(0.002)
+    time.sleep(source.uniform(0, interval))
+    process.send_signal(signal.SIGKILL)
+
+
+def kill_and_complete(folder: Path, count: int, kills: int, files: int) -> None:
+    """Kill an ingest again and again, at moments spread over all of it, then let it finish."""
+    source = random.Random(count)
+    write_files(folder / "files", count, files)
+    place = folder / "killed.db"
+    targets = sorted(source.randrange(int(LATEST * count)) for _ in range(kills - 1))
+    before = 0
+    for target in [0, *targets]:
+        with ingest(place, folder / "keys", folder / "files") as process:
+            if not before:
+                await_file(place)
+            kill_behind(process, place, max(target, before + 1 if before else 0), source)
+        assert process.returncode == -signal.SIGKILL
+        after = 0
+        if place.exists():
+            after = assert_whole(place, folder / "keys", everything=False)
+        assert before <= after <= count
+        before = after
+        if after == count:  # a single transaction holds a small ingest
+            break
+    complete(place, folder / "keys", folder / "files")
+    assert assert_whole(place, folder / "keys") == count
 
 
 def await_file(place: Path) -> None:
     end = time.monotonic() + START_SECONDS
     while not place.exists() and time.monotonic() < end:
         time.sleep(0.001)
-
-
-def kill_and_complete(folder: Path, count: int, kills: int, files: int) -> None:
-    """Kill an ingest again and again at random moments, then let it finish."""
-    source = random.Random(count)
-    write_files(folder / "files", count, files)
-    undisturbed = complete(folder / "undisturbed.db", folder / "keys", folder / "files")
-    place = folder / "killed.db"
-    before = 0
-    for _ in range(kills):
-        with ingest(place, folder / "keys", folder / "files") as process:
-            await_file(place)
-            time.sleep(source.uniform(0, undisturbed))
-            process.send_signal(signal.SIGKILL)
-        after = assert_whole(place, folder / "keys") if place.exists() else 0
-        assert before <= after <= count
-        before = after
-    complete(place, folder / "keys", folder / "files")
-    assert assert_whole(place, folder / "keys") == count
 
 
 def test_a_killed_ingest_leaves_nothing_half_there_and_is_completed_by_the_same_line(

@@ -16,6 +16,7 @@ import pytest
 
 from materialabs.server.app import create_app
 from materialabs.store import schema
+from materialabs.store.blocks import packing
 from materialabs.store.mirrors import mirror_add, mirror_sync
 from materialabs.store.records import Method, Property, Record
 from materialabs.store.store import Store
@@ -82,6 +83,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Filled:
         own = store.identity.signer.verifier
         signature = cosign(other, signer, own, request)
         keep_cosignature(store, request.note, signature, witness_verifier(signer))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(packing, "LEAST", 1)  # so that few crystals make a block, too
+            store.settle()
         assert verify(store, keys=filled.keys).good
     other.close()
     return filled

@@ -16,6 +16,9 @@ INTERRUPTED = 130
 STOPPED = "Stopped. Nothing half-written was left behind."
 """What a run stopped with Ctrl-C says."""
 
+NO_CACHE = "Compiled kernels cannot be kept: set NUMBA_CACHE_DIR to a folder that you may write."
+"""What a run says where neither the package's folder nor the user's cache can be written."""
+
 
 def main() -> None:
     """Run the command line; every error that is ours becomes one sentence and an exit code."""
@@ -29,6 +32,10 @@ def main() -> None:
         sys.exit(_say(str(error), WRONG_CALL))
     except MaterialabsError as error:
         sys.exit(_say(str(error), FAILED))
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):  # numba's words
+            raise
+        sys.exit(_say(NO_CACHE, FAILED))
     except KeyboardInterrupt:
         sys.exit(_say(STOPPED, INTERRUPTED))
     except SystemExit as end:

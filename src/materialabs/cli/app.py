@@ -20,6 +20,7 @@ from materialabs.cli import (
     predict,
     store,
     train,
+    transfer,
     worker,
 )
 
@@ -58,6 +59,7 @@ app.add_typer(campaign.app, name="campaign")
 app.command("worker")(worker.worker)
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
+app.add_typer(transfer.app, name="transfer")
 app.command("hull")(hull.hull)
 app.add_typer(generate.app, name="generate")
 app.command("inspect")(inspect.inspect)

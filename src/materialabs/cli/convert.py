@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from materialabs.cli.options import Paths
 from materialabs.cli.output import note, print_rows
-
-Paths = Annotated[list[str], typer.Argument(help="Files, folders or patterns such as '*.cif'.")]
 
 
 def convert(
@@ -24,16 +23,13 @@ def convert(
     ordered: Annotated[bool, typer.Option(help="Take ordered approximants.")] = False,
 ) -> None:
     """Read crystals and write them in another form."""
-    from materialabs.cli.inputs import read_crystals, refusals, show_notes
-    from materialabs.crystals.files import write
+    from materialabs.cli.inputs import read_crystals, refusals, show_notes, write_crystals
     from materialabs.crystals.files.writing import require_writable
 
     require_writable(output, format=format)
     crystals, report = read_crystals(paths, ordered=ordered)
-    written = write(crystals, output, format=format)
+    place = write_crystals(crystals, output, format=format)
     show_notes(report)
     refused = refusals(report)
-    if refused:
-        print_rows(refused, title=f"{len(refused)} refused")
-    place = written[0] if len(written) == 1 else f"{len(written)} files in {output}"
+    print_rows(refused, title=f"{len(refused)} refused")
     note(f"{len(crystals)} crystals written to {place}")

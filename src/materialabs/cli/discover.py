@@ -12,6 +12,7 @@ import typer
 from materialabs.cli.output import note, print_json, print_rows
 
 if TYPE_CHECKING:
+    from materialabs.discovery.budgets import Budget
     from materialabs.discovery.campaign import Campaign
     from materialabs.discovery.constraints import Constraints
     from materialabs.discovery.two_levels import SecondLook
@@ -111,22 +112,25 @@ def discover(
     from materialabs.discovery.budgets import Budget
     from materialabs.discovery.constraints import Constraints, PropertyRange
     from materialabs.discovery.objectives import Objective
+    from materialabs.discovery.oracle_choice import DEFAULT_ORACLE
 
     limits = Constraints(
         max_atoms, tuple(require or ()), tuple(forbid or ()), tuple(space_group or ()),
         tuple(not_space_group or ()), pressure,
         tuple(PropertyRange.parse(text) for text in ranges or ()),
     )  # fmt: skip
+    wanted = [Objective.parse(text) for text in objective or ()]
     allowed = Budget.parse(budget)
-    _check(system, limits, allowed)
-    if verify is not None:
-        _check_verification(verify, system)
+    _check(system, limits, allowed, strategy=strategy, batch=batch, seed=seed)
+    for name in dict.fromkeys((oracle, verify)):
+        if name not in (None, DEFAULT_ORACLE):
+            _check_oracle(name, system)
     place = report or Path(f"{system}.html")
     require_writable(place, format="json")
     with make_store(store) as opened, watching(system, allowed.calls) as watcher:
         campaign = campaigns.discover(
             system, allowed, opened, oracle=oracle, model=model, strategy=strategy,
-            constraints=limits, objectives=[Objective.parse(text) for text in objective or ()],
+            constraints=limits, objectives=wanted,
             batch=batch, seed=seed, deterministic=deterministic, new=new, more=more,
             processes=processes, known=known or (), parents_only=parents_only,
             withheld=withhold or (), watcher=watcher,
@@ -135,20 +139,20 @@ def discover(
         show(campaign, place, json=json, look=look)
 
 
-def _check(system: str, limits: Constraints, budget: Any) -> None:
+def _check(system: str, limits: Constraints, budget: Budget, **asked: Any) -> None:
     """Refuse a wrong call before a store is made."""
     from materialabs.discovery.request import CampaignRequest
     from materialabs.levels import Level
 
-    request = CampaignRequest(system, Level("pending"), constraints=limits)
+    request = CampaignRequest(system, Level("pending"), constraints=limits, **asked)
     budget.require_elements(len(request.elements))
 
 
-def _check_verification(oracle: str, system: str) -> None:
-    """Refuse a second level that is not there before hours go into the first."""
+def _check_oracle(name: str, system: str) -> None:
+    """Refuse an oracle that is not there, or not for this system, before anything is made."""
     from materialabs.discovery.oracle_choice import open_oracle
 
-    opened = open_oracle(oracle, system)
+    opened = open_oracle(name, system)
     del opened
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from materialabs.cli.options import Json
 from materialabs.cli.output import print_json, print_rows
+from materialabs.errors import kind_and_line
 
 LEAST_FREE_DISK_GB = 1.0
 """Below this a campaign's store and caches will not fit."""
@@ -31,7 +33,7 @@ class Finding:
 
 
 def doctor(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what is installed, what works, and how to mend what does not."""
     findings = list(examine())
@@ -97,16 +99,28 @@ def _disk() -> Finding:
 
 
 def _cache() -> Finding:
-    """Whether compiled kernels can be kept between runs."""
+    """Whether compiled kernels can be kept: numba refuses to run where they cannot."""
+    for place in _cache_places():
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place):
+                return Finding("kernel cache", "works", str(place))
+        except OSError:
+            continue
+    remedy = "set NUMBA_CACHE_DIR to a folder you may write"
+    return Finding("kernel cache", "broken", "no folder for kernels can be written", remedy)
+
+
+def _cache_places() -> list[Path]:
+    """Where numba keeps kernels, in its order: the folder told, the package, the user's cache."""
     import materialabs
 
-    home = Path(materialabs.__file__).parent
-    try:
-        with tempfile.TemporaryFile(dir=home):
-            return Finding("kernel cache", "works", "beside the package")
-    except OSError:
-        remedy = "set NUMBA_CACHE_DIR to a folder you may write, or wait for it each start"
-        return Finding("kernel cache", "slow", "the package's folder is read-only", remedy)
+    told = os.environ.get("NUMBA_CACHE_DIR")
+    if told:
+        return [Path(told)]
+    from numba.misc.appdirs import user_cache_dir
+
+    return [Path(materialabs.__file__).parent, Path(user_cache_dir("numba", False))]
 
 
 def _dft() -> Iterator[Finding]:
@@ -136,7 +150,7 @@ def _self_check(subject: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, "works", check())
     except Exception as error:  # a doctor reports every failure and dies of none
-        return Finding(subject, "broken", f"{type(error).__name__}: {error}", "reinstall")
+        return Finding(subject, "broken", kind_and_line(error), "reinstall")
 
 
 def _neighbours() -> str:

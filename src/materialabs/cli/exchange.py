@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from materialabs.cli.output import note, print_json, print_rows
-from materialabs.cli.store import Json, StorePlace, make_store, open_store
-
-if TYPE_CHECKING:
-    from materialabs.store.records import Method
-
-SHOWN = 20
-"""Refusals that are printed."""
+from materialabs.cli.options import Json, StorePlace
+from materialabs.cli.output import note, print_json
+from materialabs.cli.store import make_store, method_asked, open_store, print_refusals
 
 
 def export(
@@ -65,7 +60,7 @@ def export(
         )
         return
     note(f"{done.structures} structures and {done.records} records written to {output}.")
-    _print_refusals(done.left_out, "left out")
+    print_refusals(done.left_out, "left out")
 
 
 def import_(
@@ -96,8 +91,9 @@ def import_(
 
     with make_store(store) as opened:
         done = import_optimade(
-            opened, url, filter, method=_method(method, program, level), doi=doi, licence=licence,
-            page_limit=page, restart=restart, progress=None if settings().progress else False,
+            opened, url, filter, method=method_asked(method, program, level), doi=doi,
+            licence=licence, page_limit=page, restart=restart,
+            progress=None if settings().progress else False,
         )  # fmt: skip
     if json:
         print_json({**vars(done), "written": vars(done.written)})
@@ -110,15 +106,4 @@ def import_(
     note(f"Licence: {done.licence or 'not stated; ask the provider before you pass data on'}.")
     for name, reason in sorted(done.left_out.items()):
         note(f"{name} was left out: {reason}.")
-    _print_refusals(done.refused, "refused")
-
-
-def _method(kind: str | None, program: str, level: str | None) -> Method | None:
-    from materialabs.store.ingest import method_of
-
-    return None if kind is None else method_of(kind, program, level=level or "")
-
-
-def _print_refusals(refused: list[tuple[str, str]], what: str) -> None:
-    shown: list[dict[str, Any]] = [{"place": p, "reason": r} for p, r in refused[:SHOWN]]
-    print_rows(shown, title=f"{len(refused)} {what}")
+    print_refusals(done.refused, "refused")

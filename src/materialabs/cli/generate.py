@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from materialabs.cli.options import Json, Rows
 from materialabs.cli.output import note, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="File to write, or a folder for one file a crystal."),
 ]
-Rows = Annotated[int, typer.Option(help="Rows to print; 0 for all.", min=0)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same answer.", min=0)]
 Without = Annotated[
     list[str] | None,
@@ -208,11 +207,9 @@ def _give(made: Candidates, output: Path | None, rows: int, json: bool) -> None:
     if output is None:
         note("Nothing was written; -o FILE keeps the candidates.")
         return
-    from materialabs.crystals.files import write
+    from materialabs.cli.inputs import write_crystals
 
-    written = write(made.crystals, output)
-    place = str(written[0]) if len(written) == 1 else f"{len(written)} files in {output}"
-    note(f"{len(made)} candidates written to {place}")
+    note(f"{len(made)} candidates written to {write_crystals(made.crystals, output)}")
 
 
 LINEAGE = ("parent", "substitution", "probability", "space_group", "volume_factor")

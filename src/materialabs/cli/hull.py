@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from materialabs.cli.options import Json
 from materialabs.cli.output import note, print_json, print_rows
 
 
@@ -35,7 +36,7 @@ def hull(
     html: Annotated[
         Path | None, typer.Option(help="Write the phase diagram as one HTML file.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Judge phases against the convex hull: distance, decomposition, and a phase diagram."""
     from materialabs.hull import Hull

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from materialabs.cli.output import note
@@ -31,7 +32,9 @@ def settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise InputError(f"The setting MATERIALABS_{name}: {first['msg']}.") from error
+        subject = f"The setting MATERIALABS_{name}: " if name else ""
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{subject}{said}.") from error
 
 
 def read_crystals(paths: Sequence[str], *, ordered: bool = False) -> tuple[Crystals, ReadReport]:
@@ -41,6 +44,14 @@ def read_crystals(paths: Sequence[str], *, ordered: bool = False) -> tuple[Cryst
     report = ReadReport()
     crystals = read(list(paths), report=report, progress=None if settings().progress else False)
     return (crystals.ordered() if ordered else crystals), report
+
+
+def write_crystals(crystals: Crystals, output: Path, *, format: str | None = None) -> str:
+    """Write crystals, and say where they are."""
+    from materialabs.crystals.files import write
+
+    written = write(crystals, output, format=format)
+    return str(written[0]) if len(written) == 1 else f"{len(written)} files in {output}"
 
 
 def said_of(report: ReadReport) -> list[dict[str, Any]]:

@@ -6,17 +6,16 @@ from typing import Annotated
 
 import typer
 
+from materialabs.cli.options import Json, Paths, Rows
 from materialabs.cli.output import note, print_json, print_rows
-
-Paths = Annotated[list[str], typer.Argument(help="Files, folders or patterns such as '*.cif'.")]
 
 
 def inspect(
     paths: Paths,
     tolerance: Annotated[float, typer.Option(help="Symmetry tolerance, angstrom.")] = 0.01,
-    rows: Annotated[int, typer.Option(help="Rows to print; 0 for all.", min=0)] = 20,
+    rows: Rows = 20,
     ordered: Annotated[bool, typer.Option(help="Take ordered approximants.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Show the crystals in files: formula, space group, prototype, volume, density.
 
@@ -43,5 +42,4 @@ def inspect(
     if len(shown) < len(crystals):
         note(f"... and {len(crystals) - len(shown)} more; --rows 0 prints all.")
     show_notes(report)
-    if refused:
-        print_rows(refused, title=f"{len(refused)} refused")
+    print_rows(refused, title=f"{len(refused)} refused")

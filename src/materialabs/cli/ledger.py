@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from materialabs.cli import keys
+from materialabs.cli.options import Json, StorePlace
 from materialabs.cli.output import note, print_json, print_rows, write_text
-from materialabs.cli.store import Json, StorePlace, make_store, open_store
+from materialabs.cli.store import make_store, open_store
 
 app = typer.Typer(no_args_is_help=True, help="The signed log of a store.", rich_markup_mode=None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import sys
@@ -36,6 +38,15 @@ def print_rows(rows: Sequence[dict[str, Any]], *, title: str = "") -> None:
     Console(width=width, highlight=False).print(table)
 
 
+def csv_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as comma-separated values, one column for each key of the first row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 def note(sentence: str) -> None:
     """Say something beside the result, on standard error."""
     typer.echo(sentence, err=True)
@@ -43,16 +54,10 @@ def note(sentence: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    from materialabs.errors import ResourceError
+    from materialabs.crystals.files.writing import replacing
 
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise ResourceError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def _text(value: Any) -> str:

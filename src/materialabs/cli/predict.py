@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from materialabs.cli.output import note, print_json, print_rows, write_text
+from materialabs.cli.options import Json, Rows
+from materialabs.cli.output import csv_text, note, print_json, print_rows, write_text
 
 if TYPE_CHECKING:
     from materialabs.crystals.batch import Crystals
     from materialabs.crystals.files import ReadReport
     from materialabs.networks.models import Model
     from materialabs.predictions import Prediction
-
-CHUNK = 2_000
-"""Crystals that are read and predicted at once."""
 
 VALUES = ("class", "probability", "mean", "low", "high", "std")
 """Fields of a prediction that are told, where it has them."""
@@ -38,10 +36,11 @@ def predict(
         bool, typer.Option("--unrelaxed", help="The geometries are guesses, not relaxed.")
     ] = False,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write all rows to a CSV file.")] = None,
-    rows: Annotated[int, typer.Option(help="Rows to print; 0 for all.", min=0)] = 20,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    rows: Rows = 20,
+    json: Json = False,
 ) -> None:
     """Predict a property of crystals, with 90 % intervals and warnings."""
+    from materialabs.cli.inputs import refusals
     from materialabs.crystals.files import ReadReport
     from materialabs.errors import FileError, InputError
     from materialabs.networks.models import load_model
@@ -58,12 +57,12 @@ def predict(
         raise FileError("No crystal could be predicted: every one was refused.")
     told = [row for part in found for row in part]
     if csv is not None:
-        write_text(csv, _csv_text(told))
+        write_text(csv, csv_text(told))
     if json:
         print_json(
             {
                 "model": asked.model_id, "head": asked.head, "unit": asked.heads[asked.head].unit,
-                "level": _level(asked), "predictions": told, "refused": _refused(report),
+                "level": _level(asked), "predictions": told, "refused": refusals(report),
             }
         )  # fmt: skip
         return
@@ -83,7 +82,7 @@ def _of_files(
 
     chosen = settings()
     show = None if chosen.progress else False
-    for batch in stream(paths, chunk=CHUNK, report=report, progress=show):
+    for batch in stream(paths, report=report, progress=show):
         partial = batch.disordered()
         for name in np.array(batch.ids(), dtype=object)[partial]:
             report.entries.append(
@@ -124,6 +123,8 @@ def _rows(model: Model, told: Prediction, formulas: list[str]) -> list[dict[str,
 
 
 def _print(model: Model, told: list[dict[str, Any]], rows: int, report: ReadReport) -> None:
+    from materialabs.cli.inputs import refusals
+
     head = model.heads[model.head]
     shown = told if rows == 0 else told[:rows]
     names = {"mean": f"{head.title} ({head.unit})", "low": "90 % from", "high": "to"}
@@ -140,28 +141,10 @@ def _print(model: Model, told: list[dict[str, Any]], rows: int, report: ReadRepo
     odd = sum(bool(row["warning"]) for row in told)
     if odd:
         note(f"{odd} of {len(told)} are unlike what the model has learned from.")
-    refused = _refused(report)
-    if refused:
-        print_rows(refused, title=f"{len(refused)} refused")
-
-
-def _refused(report: ReadReport) -> list[dict[str, Any]]:
-    from materialabs.cli.inputs import refusals
-
-    return refusals(report)
+    refused = refusals(report)
+    print_rows(refused, title=f"{len(refused)} refused")
 
 
 def _level(model: Model) -> str | None:
     level = model.heads[model.head].level
     return None if level is None else str(level)
-
-
-def _csv_text(rows: list[dict[str, Any]]) -> str:
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from materialabs.cli.options import Json, Rows, StorePlace
 from materialabs.cli.output import note, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -14,14 +15,8 @@ if TYPE_CHECKING:
     from materialabs.store.records import Method
     from materialabs.store.store import Store
 
-StorePlace = Annotated[
-    str,
-    typer.Option(
-        "--store", help="SQLite file, or a postgresql:// URL.", envvar="MATERIALABS_STORE"
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SHOWN_REFUSALS = 20
+"""Refusals that are printed."""
 
 
 def ingest(
@@ -57,7 +52,7 @@ def ingest(
 
     tables = [path for path in paths if is_table(path) and not holds_crystals(path)]
     files = [path for path in paths if path not in tables]
-    how = _method(method, program, level)
+    how = method_asked(method, program, level)
     if dry_run:
         for path in tables:
             _show_meanings(path, formula, column)
@@ -74,8 +69,13 @@ def ingest(
     )
     if done.left_out:
         note(f"Left out, name them with --column to keep them: {', '.join(sorted(done.left_out))}")
-    shown = [{"place": p, "reason": r} for p, r in done.refused[:SHOWN_REFUSALS]]
-    print_rows(shown, title=f"{len(done.refused)} refused")
+    print_refusals(done.refused, "refused")
+
+
+def print_refusals(refused: list[tuple[str, str]], what: str) -> None:
+    """Print the first places with their reasons, and how many there are."""
+    shown = [{"place": place, "reason": reason} for place, reason in refused[:SHOWN_REFUSALS]]
+    print_rows(shown, title=f"{len(refused)} {what}")
 
 
 def _ingest(
@@ -122,7 +122,8 @@ def _ingest(
     return done
 
 
-def _method(kind: str | None, program: str, level: str | None) -> Method | None:
+def method_asked(kind: str | None, program: str, level: str | None) -> Method | None:
+    """The method that the options name; nothing where they name none."""
     from materialabs.store.ingest import method_of
 
     return None if kind is None else method_of(kind, program, level=level or "")
@@ -160,7 +161,7 @@ def query(
     sort: Annotated[
         str, typer.Option(help="Properties joined by commas, a minus before those that fall.")
     ] = "",
-    limit: Annotated[int, typer.Option(help="Rows to print; 0 for all.", min=0)] = 20,
+    limit: Rows = 20,
     predicted: Annotated[
         bool, typer.Option("--predicted", help="Count models' values for bare property names.")
     ] = False,

@@ -376,7 +376,7 @@ def _polyanion(first: tuple[int, float], second: tuple[int, float]) -> str:
         abs(amount - count) < AMOUNT_TOLERANCE
         for amount, count in zip((first[1], second[1]), whole, strict=True)
     )
-    if not (gap < POLYANION_ELECTRONEGATIVITY_GAP and exact):
+    if not (gap < POLYANION_ELECTRONEGATIVITY_GAP and exact and min(whole) > 0):
         return ""
     repeat = math.gcd(*whole)
     if repeat == 1:

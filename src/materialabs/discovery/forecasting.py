@@ -2,13 +2,15 @@
 
 A trained network speaks at a level of its own. What it says goes through a map that is learned from
 the campaign's relaxations and refitted in each round; its raw output is never put on the oracle's
-hull. Where there is no network, a small model learns from the relaxations themselves.
+hull. The network that ships judges what its pupil finds promising. Where there is no network, a
+small model learns from the relaxations themselves.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,36 +25,71 @@ from materialabs.networks.level import LevelMap
 from materialabs.networks.stability import distances_to_known, stability
 from materialabs.predictions import Prediction
 
+if TYPE_CHECKING:
+    from materialabs.networks.cascade import Cascade
+
 OWN_MODEL = "campaign"
 """Name of the model that learns from the campaign alone."""
 
 SHIPPED_MODEL = "energy"
 """Name of the network that ships."""
 
+FEWEST_JUDGED: Final = 100
+"""Candidates that the whole network judges in a round at least, so that a batch can be chosen
+among unlike ones."""
+
 
 class Predictor(Protocol):
     """Anything that predicts a property of crystals, with members."""
 
     def predict(self, crystals: Crystals, *, relaxed: bool = False) -> Prediction:
-        """Predict; ``relaxed`` says that the crystals are in their equilibrium volume."""
+        """Predict; ``relaxed`` says that the geometries are final, as opposed to candidates'."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What is expected of the candidates that are worth an answer.
+
+    Parameters
+    ----------
+    rows
+        [k], their positions among those asked about, rising.
+    energy
+        [k], formation energies at the oracle's level.
+    raw
+        [k], what the model says at its own level.
+    """
+
+    rows: NDArray[np.int64]
+    energy: Prediction
+    raw: Prediction
 
 
 class Forecaster(Protocol):
     """Predicts formation energies at the oracle's level and learns from relaxations."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What predicts; part of a campaign's identity."""
+        ...
 
     def learn(self, starts: Crystals, labels: Energies) -> None:
         """Take in all relaxations so far: how they started, and what they came to."""
         ...
 
-    def raw(self, crystals: Crystals) -> Prediction | None:
-        """What the model says at its own level."""
-        ...
+    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
+        """What to expect of candidates; nothing as long as nothing can be said.
 
-    def forecast(self, crystals: Crystals) -> Prediction | None:
-        """Formation energies at the oracle's level; nothing as long as nothing can be said."""
+        Parameters
+        ----------
+        crystals
+            Unrelaxed candidates.
+        hull
+            Of what is known at the oracle's level.
+        within
+            eV/atom; those farther above the hull of all phases and candidates may be left out.
+        """
         ...
 
 
@@ -65,11 +102,7 @@ class Nothing:
     def learn(self, starts: Crystals, labels: Energies) -> None:
         """Learn nothing."""
 
-    def raw(self, crystals: Crystals) -> Prediction | None:
-        """No answer."""
-        return None
-
-    def forecast(self, crystals: Crystals) -> Prediction | None:
+    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
         """No answer."""
         return None
 
@@ -92,30 +125,52 @@ class Mapped:
     name: str
     seed: int = 0
     level_map: LevelMap | None = None
-    _target: Energies | None = None
-    _remembered: dict[str, Prediction] = field(default_factory=dict, repr=False)
 
     def learn(self, starts: Crystals, labels: Energies) -> None:
         """Refit the map."""
-        self._target = labels[:0]
-        self.level_map = None
-        if len(starts):
-            prediction = self.model.predict(starts)
-            self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
+        prediction = self.model.predict(starts, relaxed=False)
+        self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
 
-    def raw(self, crystals: Crystals) -> Prediction | None:
-        """What the model says at its own level."""
-        return self.model.predict(crystals)
+    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
+        """Formation energies of all."""
+        raw = self.model.predict(crystals, relaxed=False)
+        energy = _learned(self.level_map).apply(raw, crystals.compositions)
+        return Judged(np.arange(len(crystals)), energy, raw)
 
-    def forecast(self, crystals: Crystals) -> Prediction | None:
-        """Formation energies at the oracle's level."""
-        if self._target is None:
-            raise InputError("The map has not learned which level it leads to: call learn first.")
-        prediction = self.model.predict(crystals)
-        chosen = self.level_map or LevelMap.unlearned(
-            prediction, self._target.level, self._target.kind
-        )
-        return chosen.apply(prediction, crystals.compositions)
+
+@dataclass
+class Screening:
+    """A pupil that looks at all candidates and an ensemble for the promising ones, both mapped.
+
+    Parameters
+    ----------
+    cascade
+        Pupil and ensemble.
+    seed
+        Of the map.
+    """
+
+    cascade: Cascade
+    seed: int = 0
+    level_map: LevelMap | None = None
+
+    @property
+    def name(self) -> str:
+        """Of both networks."""
+        return f"{self.cascade.ensemble.model_id} after {self.cascade.pupil.model_id}"
+
+    def learn(self, starts: Crystals, labels: Energies) -> None:
+        """Refit the map of the ensemble, which is the pupil's too."""
+        prediction = self.cascade.ensemble.predict(starts, relaxed=False)
+        self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
+
+    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
+        """Formation energies of those that may be near the hull of all."""
+        found = self.cascade.promising(
+            crystals, above_all(crystals.compositions, hull),
+            level_map=_learned(self.level_map), within=within, fewest=FEWEST_JUDGED,
+        )  # fmt: skip
+        return Judged(found.rows, found.energy, found.raw)
 
 
 @dataclass
@@ -143,13 +198,18 @@ class Learned:
             CampaignModel.fit(starts, labels, self.elements, seed=self.seed) if enough else None
         )
 
-    def raw(self, crystals: Crystals) -> Prediction | None:
-        """The same as :meth:`forecast`: this model knows the oracle's level alone."""
-        return self.forecast(crystals)
+    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
+        """Formation energies of all; this model knows the oracle's level alone."""
+        if self.model is None:
+            return None
+        energy = self.model.predict(crystals)
+        return Judged(np.arange(len(crystals)), energy, energy)
 
-    def forecast(self, crystals: Crystals) -> Prediction | None:
-        """Formation energies at the oracle's level."""
-        return None if self.model is None else self.model.predict(crystals)
+
+def _learned(level_map: LevelMap | None) -> LevelMap:
+    if level_map is None:
+        raise InputError("The map has not learned which level it leads to: call learn first.")
+    return level_map
 
 
 def forecaster_for(model: Any, strategy: str, elements: tuple[int, ...], seed: int) -> Forecaster:
@@ -159,16 +219,15 @@ def forecaster_for(model: Any, strategy: str, elements: tuple[int, ...], seed: i
     ----------
     model
         A predictor; ``"energy"`` or another name of a trained network; ``"campaign"`` for the
-        model that learns from the campaign alone; None for the network that ships where it is
-        there, and for the campaign's own model otherwise.
+        model that learns from the campaign alone; None for the network that ships, after its
+        pupil, where they are there, and for the campaign's own model otherwise.
     strategy, elements, seed
         Of the campaign.
     """
     if strategy == "random" and model is None:
         return Nothing()
     if model is None:
-        found = _shipped()
-        return Learned(elements, seed) if found is None else Mapped(found, _name(found), seed)
+        return _shipped(seed) or Learned(elements, seed)
     if model == OWN_MODEL:
         return Learned(elements, seed)
     if isinstance(model, str):
@@ -200,14 +259,22 @@ def distances_among_all(
     """
     if prediction is None or prediction.members is None:
         return None
-    energies, rows = prediction.energies(), len(hull)
-    every = Compositions.concat([hull.compositions, crystals.compositions])
-    hull.energies.require_comparable(energies)
-    return np.stack([
-        Hull(every, hull.energies.concat(Energies(member, energies.kind, energies.level)))
-        .distances[rows : rows + len(crystals)]
-        for member in prediction.members
-    ])  # fmt: skip
+    energies, above = prediction.energies(), above_all(crystals.compositions, hull)
+    return np.stack(
+        [above(Energies(member, energies.kind, energies.level)) for member in prediction.members]
+    )
+
+
+def above_all(compositions: Compositions, hull: Hull) -> Callable[[Energies], NDArray[np.float64]]:
+    """How far candidates lie above the hull of known phases and themselves, from their energies."""
+    every = Compositions.concat([hull.compositions, compositions])
+    mine = slice(len(hull), len(hull) + len(compositions))
+
+    def above(energies: Energies) -> NDArray[np.float64]:
+        hull.energies.require_comparable(energies)
+        return np.asarray(Hull(every, hull.energies.concat(energies)).distances[mine])
+
+    return above
 
 
 def _name(model: Any) -> str:
@@ -221,12 +288,26 @@ def _load(name: str) -> Predictor:
         raise ExternalError(
             f"The network {name!r} cannot be loaded: this installation has no trained models."
         ) from error
-    found: Predictor = load_model(name)
+    found = load_model(name)
+    if found.heads[found.head].kind is None:
+        raise InputError(
+            f"The network {name!r} predicts {found.heads[found.head].title}, and a campaign judges "
+            "by energies: give one that predicts these, such as 'energy'.",
+            code="campaign.model",
+        )
     return found
 
 
-def _shipped() -> Predictor | None:
+def _shipped(seed: int) -> Forecaster | None:
+    """The network that ships, after its pupil where it has one."""
     try:
-        return _load(SHIPPED_MODEL)
+        from materialabs.networks.cascade import Cascade
+
+        return Screening(Cascade.shipped(), seed)
     except (MaterialabsError, ImportError):
+        pass
+    try:
+        found = _load(SHIPPED_MODEL)
+    except MaterialabsError:
         return None
+    return Mapped(found, _name(found), seed)

@@ -78,8 +78,8 @@ def _dft(name: str, system: str, processes: int) -> Oracle:
         return espresso_oracle(system, limits=limits)
     if importlib.util.find_spec("gpaw") is None:
         raise InputError(
-            "GPAW is not installed: pip install 'materialabs[dft]'; `materialabs doctor` says "
-            "what else is missing.",
+            "GPAW is not installed: pip install 'materialabs[dft]', or make dft in a clone; "
+            "`materialabs doctor` says what else is missing.",
             code="oracle.not_installed",
         )
     from materialabs.oracles.gpaw_oracle import gpaw_oracle

@@ -18,12 +18,13 @@ from materialabs.discovery.candidates import make_candidates
 from materialabs.discovery.findings import Findings
 from materialabs.discovery.forecasting import (
     Forecaster,
+    Judged,
     Predictor,
     distance_of,
     distances_among_all,
 )
 from materialabs.discovery.objectives import expected_gain, pareto_front
-from materialabs.discovery.properties import Properties
+from materialabs.discovery.properties import Properties, asked
 from materialabs.discovery.request import CampaignRequest
 from materialabs.discovery.task_keys import task_keys
 from materialabs.elements import SYMBOLS
@@ -40,6 +41,10 @@ MOST_GIVEN: Final = 50
 
 FAVOURED: Final = 8
 """Formulas that promise most, for which more random crystals are drawn."""
+
+WORTH_JUDGING: Final = 0.15
+"""eV/atom above the hull of all phases and candidates up to which a candidate is looked at closely:
+one that lies there is worth exp(-6) of one on the hull when a batch is chosen."""
 
 INTERVALS: Final = (0.5, 0.68, 0.8, 0.9, 0.95)
 """Probabilities whose intervals are kept, to look later whether they held."""
@@ -141,32 +146,42 @@ def plan_round(
     made = make_candidates(request, pool, number, known=findings.seen(), favoured=favoured)
     if not len(made):
         return PlannedRound([], {"candidates": 0, "refused": _reasons(made.reasons)})
-    prediction = forecaster.forecast(made.crystals)
-    raw = forecaster.raw(made.crystals)
-    distance = distance_of(prediction, made.crystals, findings.hull)
-    properties = Properties.of(request, made.crystals, predictors)
+    judged = forecaster.judge(made.crystals, findings.hull, _reach(request))
+    crystals = made.crystals if judged is None else made.crystals[judged.rows]
+    energy = None if judged is None else judged.energy
+    distance = distance_of(energy, crystals, findings.hull)
+    properties = Properties.of(request, crystals, predictors)
     promise = Promise(
-        distance, made.crystals.compositions,
+        distance, crystals.compositions,
         _gain(request, findings, distance, properties, predictors), properties.within(request),
-        _likelihood(made.crystals), _compounds(findings),
-        distances_among_all(prediction, made.crystals, findings.hull),
+        _likelihood(crystals), _compounds(findings),
+        distances_among_all(energy, crystals, findings.hull),
     )  # fmt: skip
     choice = choose(promise, count, request.strategy, number, seed=request.seed)
     plans = [
-        _lineage(made.crystals, row) | {"why": why} | _expected(row, prediction, raw, distance)
+        _lineage(crystals, row) | {"why": why} | _expected(row, judged, distance)
         | properties.row(row)
         for row, why in zip(choice.rows.tolist(), choice.reasons, strict=True)
     ]  # fmt: skip
-    wanted = wanted_tasks(request, made.crystals[choice.rows], "candidate", plans)
+    wanted = wanted_tasks(request, crystals[choice.rows], "candidate", plans)
     done = {one.key for one in findings.listed}
     document = {
         "candidates": len(made),
         "origins": dict(Counter(str(name) for name in made.crystals.columns["generator"])),
         "refused": _reasons(made.reasons),
-        "model": "" if prediction is None else prediction.model_id,
+        "model": "" if energy is None else energy.model_id,
+        "judged": 0 if energy is None else len(energy),
         "promising": 0 if distance is None else int((distance.mean <= 0.05).sum()),
     }
     return PlannedRound(_distinct([one for one in wanted if one.key not in done]), document)
+
+
+def _reach(request: CampaignRequest) -> float:
+    """How far above the hull a candidate may matter, eV/atom.
+
+    Everywhere, where candidates are chosen at random or for more than stability.
+    """
+    return np.inf if request.strategy == "random" or asked(request) else WORTH_JUDGING
 
 
 def _favoured(findings: Findings) -> list[str]:
@@ -219,7 +234,7 @@ def front_values(
         if len(one.relaxed.compositions.elements) > 1
     ]
     crystals = findings.crystals([findings.good[row] for row in rows])
-    properties = Properties.of(request, crystals, predictors)
+    properties = Properties.of(request, crystals, predictors, relaxed=True)
     columns = [properties.turned(one)[0] for one in request.objectives]
     return np.stack([findings.distances[rows], *columns], axis=1)
 
@@ -235,20 +250,19 @@ def _plain(value: Any) -> Any:
     return None if value is None else str(value)
 
 
-def _expected(
-    row: int, prediction: Prediction | None, raw: Prediction | None, distance: Prediction | None
-) -> dict[str, Any]:
+def _expected(row: int, judged: Judged | None, distance: Prediction | None) -> dict[str, Any]:
     """What was expected of a candidate, eV/atom."""
-    if prediction is None or distance is None:
+    if judged is None or distance is None:
         return {}
+    prediction, raw = judged.energy, judged.raw
     low, high = distance.low, distance.high
     return {
         "predicted": float(prediction.mean[row]),
         "predicted_std": float(prediction.std[row]),
         "predicted_low": float(prediction.low[row]),
         "predicted_high": float(prediction.high[row]),
-        "raw": None if raw is None else float(raw.mean[row]),
-        "raw_level": None if raw is None else str(raw.level),
+        "raw": float(raw.mean[row]),
+        "raw_level": str(raw.level),
         "distance": float(distance.mean[row]),
         "distance_std": float(distance.std[row]),
         "distance_low": float(low[row]),

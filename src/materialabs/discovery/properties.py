@@ -41,11 +41,24 @@ class Properties:
 
     @classmethod
     def of(
-        cls, request: CampaignRequest, crystals: Crystals, predictors: Mapping[str, Predictor]
+        cls,
+        request: CampaignRequest,
+        crystals: Crystals,
+        predictors: Mapping[str, Predictor],
+        *,
+        relaxed: bool = False,
     ) -> Properties:
-        """Compute or predict what ranges and objectives of a campaign speak of."""
+        """Compute or predict what ranges and objectives of a campaign speak of.
+
+        Parameters
+        ----------
+        request, crystals, predictors
+            What is asked, of which, and by what.
+        relaxed
+            Whether the geometries are final, as opposed to candidates'.
+        """
         names = asked(request)
-        found = {name: _values(name, crystals, predictors) for name in names}
+        found = {name: _values(name, crystals, predictors, relaxed) for name in names}
         return cls(found, len(crystals))
 
     def within(self, request: CampaignRequest) -> Floats:
@@ -88,9 +101,9 @@ def require_predictors(request: CampaignRequest, predictors: Mapping[str, Predic
 
 
 def _values(
-    name: str, crystals: Crystals, predictors: Mapping[str, Predictor]
+    name: str, crystals: Crystals, predictors: Mapping[str, Predictor], relaxed: bool
 ) -> tuple[Floats, Floats]:
     if name in COMPUTED:
         return densities(crystals), np.zeros(len(crystals))
-    prediction = predictors[name].predict(crystals)
+    prediction = predictors[name].predict(crystals, relaxed=relaxed)
     return np.asarray(prediction.mean), np.asarray(prediction.std)

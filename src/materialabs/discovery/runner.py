@@ -41,6 +41,20 @@ BEAT_SECONDS: Final = 20.0
 """Between two signs of life of the leader."""
 
 
+@dataclass(frozen=True)
+class Ending:
+    """The end of a campaign.
+
+    Parameters
+    ----------
+    state, reason
+        As in :class:`~materialabs.discovery.archive.CampaignRow`.
+    """
+
+    state: str
+    reason: str
+
+
 @dataclass
 class Runner:
     """Runs one campaign in this process.
@@ -88,7 +102,8 @@ class Runner:
                 while self._one_round():
                     pass
             except OutOfTime:
-                self._end(archive.FINISHED, f"the budget of {self.row.budget} is used up")
+                used_up = f"the budget of {self.row.budget} is used up"
+                self._end(Ending(archive.FINISHED, used_up))
             except KeyboardInterrupt:
                 self._stop("it was stopped by hand; the same line goes on")
                 raise
@@ -101,35 +116,54 @@ class Runner:
     def _one_round(self) -> bool:
         """Bring the campaign one round further; false when it is over."""
         listed = archive.rounds(self.store, self.row.id)
-        if listed and not listed[-1]["closed"]:
-            self._relax_round()
-            self._close(listed[-1]["number"])
-            return True
-        return self._open(len(listed))
-
-    def _open(self, number: int) -> bool:
-        """Plan the next round, or end the campaign."""
+        if not listed or listed[-1]["closed"]:
+            return self._turn(len(listed), self.findings())
+        self._relax_round()
         findings = self.findings()
-        left = self._left(findings)
+        report = round_report(findings, listed[-1]["number"])
+        self.watcher.closed(listed[-1]["number"], report)
+        return self._turn(len(listed), findings, report)
+
+    def _turn(self, number: int, findings: Findings, report: dict[str, Any] | None = None) -> bool:
+        """Close a round and open the next, or end the campaign, in one transaction.
+
+        Parameters
+        ----------
+        number
+            Of the round to open.
+        findings
+            What is known.
+        report
+            Of the round before, where it is still open.
+        """
+        coming = self._coming(number, findings)
+        with writing(self.store.engine) as connection:
+            if report is not None:
+                archive.close_round(connection, self.row.id, number - 1, report)
+            if isinstance(coming, Ending):
+                self._write_end(connection, coming)
+                return False
+            archive.open_round(connection, self.row.id, number, coming.document)
+            tasks.add(connection, self.row.id, number, coming.wanted)
+        self.watcher.planned(number, coming.document, len(coming.wanted))
+        return True
+
+    def _coming(self, number: int, findings: Findings) -> PlannedRound | Ending:
+        """The next round, or why there is none."""
+        used_up = Ending(archive.FINISHED, f"the budget of {self.row.budget} is used up")
         if number and findings.missing:
-            reasons = {one.formula: one.result["reason"] for one in findings.listed}
-            names = ", ".join(findings.missing)
-            said = next((reasons[name] for name in findings.missing if name in reasons), "")
-            return self._end(
-                archive.STOPPED,
-                f"without an energy of {names} there is no hull ({said or 'none was tried'})",
-            )
+            return _without_elements(findings)
+        try:
+            left = self._left(findings)
+        except OutOfTime:
+            return used_up
         if left <= 0:
-            return self._end(archive.FINISHED, f"the budget of {self.row.budget} is used up")
+            return used_up
         self.watcher.planning(number)
         planned = self._planned(number, findings, left)
         if not planned.wanted:
-            return self._end(archive.FINISHED, "no further candidate is left to try")
-        with writing(self.store.engine) as connection:
-            archive.open_round(connection, self.row.id, number, planned.document)
-            tasks.add(connection, self.row.id, number, planned.wanted)
-        self.watcher.planned(number, planned.document, len(planned.wanted))
-        return True
+            return Ending(archive.FINISHED, "no further candidate is left to try")
+        return planned
 
     def _planned(self, number: int, findings: Findings, left: int) -> PlannedRound:
         from materialabs.generation.pool import ParentPool
@@ -168,23 +202,19 @@ class Runner:
             return self.row.request.batch
         return calls - findings.calls
 
-    def _close(self, number: int) -> None:
-        findings = self.findings()
-        report = round_report(findings, number)
+    def _end(self, ending: Ending) -> None:
         with writing(self.store.engine) as connection:
-            archive.close_round(connection, self.row.id, number, report)
-        self.watcher.closed(number, report)
+            self._write_end(connection, ending)
 
-    def _end(self, state: str, reason: str) -> bool:
-        with writing(self.store.engine) as connection:
-            archive.mark(connection, self.row.id, state, reason)
-            tasks.say(connection, self.row.id, f"The campaign {state}: {reason}.")
-        return False
+    def _write_end(self, connection: Connection, ending: Ending) -> None:
+        archive.mark(connection, self.row.id, ending.state, ending.reason)
+        sentence = f"The campaign {ending.state}: {ending.reason}."
+        tasks.say(connection, self.row.id, sentence)
 
     def _stop(self, reason: str) -> None:
         """Write down why the campaign stops, if the store still takes anything."""
         with suppress(MaterialabsError):
-            self._end(archive.STOPPED, reason.rstrip("."))
+            self._end(Ending(archive.STOPPED, reason.rstrip(".")))
 
     # -- relaxing -------------------------------------------------------------------------------
 
@@ -282,6 +312,16 @@ class Runner:
         if self._known is None:
             self._known = known_before(self.store, self.row)
         return read_findings(self.store, self.row, self._known)
+
+
+def _without_elements(findings: Findings) -> Ending:
+    reasons = {one.formula: one.result["reason"] for one in findings.listed}
+    said = next((reasons[name] for name in findings.missing if name in reasons), "")
+    names = ", ".join(findings.missing)
+    return Ending(
+        archive.STOPPED,
+        f"without an energy of {names} there is no hull ({said or 'none was tried'})",
+    )
 
 
 def known_before(store: Store, row: CampaignRow) -> KnownEntries:

@@ -62,7 +62,11 @@ class Assignment:
 
 
 def candidates_for_system(
-    system: str, parents: Crystals | ParentPool, *, limit: int = 10_000
+    system: str,
+    parents: Crystals | ParentPool,
+    *,
+    limit: int = 10_000,
+    most_atoms: int | None = None,
 ) -> Candidates:
     """Generate the likeliest crystals that hold exactly the elements of a chemical system.
 
@@ -75,6 +79,8 @@ def candidates_for_system(
         :meth:`~materialabs.generation.pool.ParentPool.of` once and give that.
     limit
         Most candidates.
+    most_atoms
+        In the cell of a candidate; larger ones do not count towards the limit.
 
     Returns
     -------
@@ -83,12 +89,14 @@ def candidates_for_system(
     """
     pool = parents if isinstance(parents, ParentPool) else ParentPool.of(parents)
     reasons: Counter[str] = Counter(pool.reasons)
-    ranked = ranked_assignments(system, pool, limit=limit)
+    ranked = ranked_assignments(system, pool, limit=limit, most_atoms=most_atoms)
     reasons["candidate: no further template fits the system"] += limit - len(ranked)
     return Candidates(built_assignments(pool, ranked), +reasons)
 
 
-def ranked_assignments(system: str, pool: ParentPool, *, limit: int) -> list[Assignment]:
+def ranked_assignments(
+    system: str, pool: ParentPool, *, limit: int, most_atoms: int | None = None
+) -> list[Assignment]:
     """The candidates of a system in compact form, most probable first.
 
     Arguments are those of :func:`candidates_for_system`.
@@ -98,23 +106,28 @@ def ranked_assignments(system: str, pool: ParentPool, *, limit: int) -> list[Ass
         raise InputError(f"A system of {len(numbers)} elements: at most {MOST_ELEMENTS} are meant.")
     if limit < 0:
         raise InputError(f"The limit is how many candidates are wanted, not {limit}.")
+    most = np.inf if most_atoms is None else most_atoms
     sizes = [len(numbers)] + ([len(numbers) + 1] if len(numbers) <= MOST_MERGED else [])
     found = [
         assignment
         for size in sizes
         if size in pool.groups
-        for assignment in _filled(pool, pool.groups[size], numbers, limit)
+        for assignment in _filled(pool, pool.groups[size], numbers, limit, most)
     ]
     if len(numbers) - 1 in pool.groups:
-        found += _shared(pool, pool.groups[len(numbers) - 1], numbers)
+        found += _shared(pool, pool.groups[len(numbers) - 1], numbers, most)
     found.sort(key=lambda assignment: -assignment.probability)
     return found[:limit]
 
 
 def _filled(
-    pool: ParentPool, group: RoleGroup, numbers: tuple[int, ...], limit: int
+    pool: ParentPool, group: RoleGroup, numbers: tuple[int, ...], limit: int, most: float
 ) -> Iterator[Assignment]:
-    """Templates of one number of roles, every role filled with one element, all elements used."""
+    """Templates of one number of roles, every role filled with one element, all elements used.
+
+    Large members of a family bear witness, small ones serve as templates.
+    """
+    small = pool.crystals.counts[group.rows] <= most
     maps = _onto(group.size, numbers)
     scores = np.ones((len(maps), len(group.rows)))
     same = np.ones_like(scores, dtype=bool)
@@ -124,7 +137,9 @@ def _filled(
     misses = group.misses(scores)
     known = np.logical_or.reduceat(same, group.starts, axis=1)
     images = _joined_by_renaming(pool, group, maps, misses, known)
-    chance = np.where(known, 0.0, -np.expm1(misses))
+    fits = np.logical_or.reduceat(small, group.starts)
+    chance = np.where(known | ~fits, 0.0, -np.expm1(misses))
+    scores[:, ~small] = -1.0
     for place in _largest(chance, limit):
         row, family = divmod(int(place), chance.shape[1])
         rows = images[family][:, row]
@@ -169,8 +184,11 @@ def _joined_by_renaming(
     return images
 
 
-def _shared(pool: ParentPool, group: RoleGroup, numbers: tuple[int, ...]) -> Iterator[Assignment]:
+def _shared(
+    pool: ParentPool, group: RoleGroup, numbers: tuple[int, ...], most: float
+) -> Iterator[Assignment]:
     """Templates of one role fewer, the two last elements of a filling sharing a role."""
+    small = pool.crystals.counts[group.rows] <= most
     ways = [
         (*order, role, joined)
         for joined in numbers
@@ -184,7 +202,9 @@ def _shared(pool: ParentPool, group: RoleGroup, numbers: tuple[int, ...]) -> Ite
     for role in range(group.size):
         scores *= pool.gain[fillings[:, role]][:, group.old[:, role]]
     scores *= pool.gain[joined[:, None], group.old[:, roles].T]
-    chance = -np.expm1(group.misses(scores))
+    fits = np.logical_or.reduceat(small, group.starts)
+    chance = np.where(fits, -np.expm1(group.misses(scores)), 0.0)
+    scores[:, ~small] = -1.0
     for place in _largest(chance, SHARED_ROLES):
         row, family = divmod(int(place), chance.shape[1])
         members = slice(group.starts[family], group.stops[family])
@@ -192,6 +212,8 @@ def _shared(pool: ParentPool, group: RoleGroup, numbers: tuple[int, ...]) -> Ite
         found = pool.shared_sites(template, int(roles[row]))
         count = sum(len(patterns.patterns) for patterns in found)
         for patterns in found:
+            if len(patterns.frac) > most:
+                continue
             for choice in range(len(patterns.patterns)):
                 yield Assignment(
                     template,

@@ -19,7 +19,7 @@ import numpy as np
 from materialabs.crystals.compositions import Compositions, parse_formula, parse_system
 from materialabs.elements import atomic_number
 from materialabs.errors import FileError, FormulaError, InputError, NotFound, ResourceError
-from materialabs.levels import ALEXANDRIA_PBE, KINDS, MP2020, Energies, Kind, Level
+from materialabs.levels import ALEXANDRIA_PBE, MP2020, Energies, Kind, Level, require_kind
 
 LARGEST_TABLE = 2 * 1024**3
 """Bytes of a table, unpacked; larger ones are refused unread."""
@@ -161,8 +161,7 @@ def read_entries(
         What the energies are. A CSV file never says it; computed entries say it when they carry
         MP2020 corrections.
     """
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"The kind of energies is 'total' or 'formation', not {kind!r}.")
+    stated = None if kind is None else require_kind(kind)
     file = Path(path)
     text = _bounded_text(file)
     name = file.name.lower().removesuffix(".gz")
@@ -173,10 +172,10 @@ def read_entries(
     for number, document in enumerate(documents):
         try:
             rows.append(_row(document, number))
-        except (FormulaError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             detail = f"has no {error}" if isinstance(error, KeyError) else str(error)
             raise FileError(f"Entry {number} of {file} cannot be read: {detail}") from error
-    return _table(file, rows, level, kind)
+    return _table(file, rows, level, stated)
 
 
 def _bounded_text(file: Path) -> str:
@@ -203,7 +202,7 @@ def _bounded_text(file: Path) -> str:
 def _json_rows(file: Path, text: str) -> list[Mapping[str, Any]]:
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         document = _json_lines(file, text)
     if isinstance(document, dict):
         document = document.get("entries", [document])
@@ -218,7 +217,7 @@ def _json_lines(file: Path, text: str) -> list[Any]:
         if line.strip():
             try:
                 rows.append(json.loads(line))
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise FileError(f"Line {number} of {file} is not JSON.") from error
     return rows
 
@@ -317,7 +316,7 @@ def _plain_energy(
     return float(document[CELL_COLUMN]) / atoms, None, None
 
 
-def _table(file: Path, rows: Sequence[Row], level: Level | None, kind: str | None) -> EntryTable:
+def _table(file: Path, rows: Sequence[Row], level: Level | None, kind: Kind | None) -> EntryTable:
     kinds = {row.kind for row in rows if row.kind}
     levels = {row.level for row in rows if row.level}
     if len(kinds) > 1 or len(levels) > 1:
@@ -334,6 +333,6 @@ def _table(file: Path, rows: Sequence[Row], level: Level | None, kind: str | Non
         raise InputError(f"{file} holds {stated_kind} energies, not {kind} ones.")
     return EntryTable(
         Compositions.from_dicts([row.composition for row in rows]),
-        Energies([row.energy for row in rows], stated_kind, stated_level),  # type: ignore[arg-type]
+        Energies([row.energy for row in rows], stated_kind, stated_level),
         [row.name for row in rows],
     )

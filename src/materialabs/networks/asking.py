@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.files import read
-from materialabs.networks.models import load_model
+from materialabs.errors import FormulaError
+from materialabs.networks.models import Model, load_model
 from materialabs.predictions import Prediction
 
 
@@ -24,5 +26,17 @@ def predict(crystals: Any, model: str | Path = "energy", *, relaxed: bool = True
         Whether the geometries are final; candidates that are not are judged for what they would
         relax to.
     """
-    given = read(crystals) if isinstance(crystals, (str, Path)) else crystals
-    return load_model(model).predict(given, relaxed=relaxed)
+    asked = load_model(model)
+    given = read(crystals) if _names_files(crystals, asked) else crystals
+    return asked.predict(given, relaxed=relaxed)
+
+
+def _names_files(crystals: Any, model: Model) -> bool:
+    """Whether a text names files; a model of compositions takes it as a formula if it is one."""
+    if isinstance(crystals, str) and model.reads == "compositions":
+        try:
+            Compositions.parse([crystals])
+        except FormulaError:
+            return True
+        return False
+    return isinstance(crystals, (str, Path))

@@ -19,7 +19,7 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.networks import cards, domain
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.calibration import FEWEST as FEWEST_TO_CALIBRATE
-from materialabs.networks.calibration import FEWEST_FOR_SIGNALS, Calibration
+from materialabs.networks.calibration import Calibration
 from materialabs.networks.composition_network import CompositionNetworkShape
 from materialabs.networks.domain import Domain
 from materialabs.networks.ensembles import (
@@ -65,6 +65,10 @@ TEMPERATURES: Final = np.geomspace(0.25, 4.0, 81)
 USUAL: Final = 0.9
 """Share of held-out rows on which the members disagree no more than they usually do."""
 
+FEWEST_TO_FOLLOW: Final = 150
+"""Held-out crystals from which the widths of intervals follow the signals: what is learned of them
+has about twenty parameters. With fewer, only the members' disagreement widens an interval."""
+
 FEWEST_TRIALS: Final = 50
 """Unrelaxed validation crystals with a value; with fewer the given volume alone is used."""
 
@@ -83,6 +87,8 @@ class Members:
         What takes their outputs to the units of the targets.
     recipes, histories
         How each was trained, and what each epoch reached.
+    start
+        Name and SHA-256 of the model that they began with, where it was one.
     """
 
     shape: BondNetworkShape | CompositionNetworkShape
@@ -90,6 +96,7 @@ class Members:
     scaling: Scaling
     recipes: Sequence[Mapping[str, Any]]
     histories: Sequence[Sequence[Mapping[str, Any]]]
+    start: Mapping[str, Any] | None = None
 
 
 @dataclass(eq=False)
@@ -219,7 +226,7 @@ class _Builder:
                     values = held.answers.values[:, known, self.places[head.name]]
                     found.temperatures[head.name] = best_temperature(values, truth[known])
                 continue
-            if len(known) < FEWEST_FOR_SIGNALS:
+            if len(known) < FEWEST_TO_FOLLOW:
                 own = held.answers.values[:, known, self.places[head.name].start]
                 found.spreads[geometry, head.name] = float(np.quantile(own.std(axis=0), USUAL))
             found.calibrations[geometry, head.name] = self._calibration(
@@ -231,20 +238,17 @@ class _Builder:
     ) -> Calibration:
         members = held.answers.values[:, known, place.start]
         cells = held.compositions[known]
+        mean, clusters = members.mean(axis=0), self.data.formulas[held.rows[known]]
+        if len(known) < FEWEST_TO_FOLLOW:
+            return Calibration.fit(mean, truth, {}, {}, clusters=clusters)
         strange = {}
         if fitted is not None:
             judged = fitted.judge(held.answers.features[known], cells, held.volumes[known])
             strange = {
                 "distance": judged.distance, "rarity": judged.rarity, "volume": judged.volume,
             }  # fmt: skip
-        mean = members.mean(axis=0)
-        return Calibration.fit(
-            mean,
-            truth,
-            error_signals(mean, members, **strange),
-            chemical_groups(cells),
-            clusters=self.data.formulas[held.rows[known]],
-        )
+        signals = error_signals(mean, members, **strange)
+        return Calibration.fit(mean, truth, signals, chemical_groups(cells), clusters=clusters)
 
     def _trials(self, copies: UnrelaxedCopies) -> dict[str, list[TrialError]]:
         """What each set of volumes reached for each head, where enough is known to choose."""
@@ -333,12 +337,14 @@ def _metrics(judged: Assembled, data: TrainingData) -> dict[str, Any]:
     found: dict[str, Any] = {geometry: {} for geometry in judged.rows}
     for (geometry, name), told in judged.predictions.items():
         rows = judged.rows[geometry]
-        truth = data.targets[rows, places[name]]
-        found[geometry][name] = (
-            cards.class_figures(told, truth, data.formulas[rows].tolist())
-            if heads[name].classes
-            else cards.number_figures(told, truth[:, 0], data.compositions[rows])
-        )
+        truth, cells = data.targets[rows, places[name]], data.compositions[rows]
+        head = heads[name]
+        if head.classes:
+            found[geometry][name] = cards.class_figures(told, truth, data.formulas[rows].tolist())
+            continue
+        found[geometry][name] = cards.number_figures(told, truth[:, 0], cells)
+        if head.logarithm:
+            found[geometry][name] |= cards.unit_figures(told, truth[:, 0], cells, head.unit)
     return found
 
 
@@ -360,6 +366,7 @@ def _card(
             "reads": "crystals" if isinstance(members.shape, BondNetworkShape) else "compositions",
             "shape": members.shape.document(),
             "members": len(members.states),
+            "start": None if members.start is None else dict(members.start),
         },
         "data": {
             "name": data.name,

@@ -30,7 +30,7 @@ FEWEST_FOR_SIGNALS: Final = 100
 """Held-out crystals from which widths may follow the signals; before, all widths are equal."""
 
 FOLDS: Final = 5
-"""Parts of the held-out crystals for cross-fitting the scale."""
+"""Parts of the held-out crystals, whole clusters each, that are kept from a fit in turn."""
 
 POINTS: Final = 80
 """Probabilities at which the reach is tabulated."""
@@ -114,7 +114,7 @@ class Calibration:
         errors = _errors(mean, truth)
         if len(errors) < FEWEST_FOR_SIGNALS:
             signals, groups = {}, {}
-        folds = _folds(np.arange(len(errors)) if clusters is None else clusters, seed)
+        folds = folds_of(np.arange(len(errors)) if clusters is None else clusters, seed)
         logs = np.zeros(len(errors))
         for fold in np.unique(folds):
             away, here = folds != fold, folds == fold
@@ -200,12 +200,11 @@ def _chosen(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> dic
     return {name: np.asarray(values)[rows] for name, values in columns.items()}
 
 
-def _folds(clusters: Sequence[str] | NDArray[Any], seed: int) -> Whole:
-    """A fold for each crystal, the same for all of a cluster."""
+def folds_of(clusters: Sequence[str] | NDArray[Any], seed: int) -> Whole:
+    """A fold for each crystal [n], one of :data:`FOLDS`, the same for all of a cluster."""
     names, member = np.unique(np.asarray(clusters), return_inverse=True)
-    random = np.random.default_rng(seed)
-    dealt = random.permutation(np.arange(len(names)) % min(FOLDS, max(len(names), 2)))
-    return np.asarray(dealt[member])
+    dealt = np.random.default_rng(seed).permutation(np.arange(len(names)) % FOLDS)
+    return np.asarray(dealt[member], dtype=np.int64)
 
 
 def _temper(errors: Floats, logs: Floats, groups: Groups) -> float:

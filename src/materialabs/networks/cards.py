@@ -93,6 +93,34 @@ def number_figures(
     }
 
 
+def unit_figures(
+    prediction: Prediction, truth: ArrayLike, compositions: Compositions, unit: str
+) -> dict[str, Any]:
+    """Errors in the unit of the quantity itself, of which the logarithm is predicted.
+
+    Parameters
+    ----------
+    prediction
+        Base-ten logarithms for n crystals that the model has not learned from.
+    truth
+        [n], true logarithms; NaN where one is not known.
+    compositions
+        Of the n cells.
+    unit
+        Of the quantity.
+    """
+    true = np.asarray(truth, dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(true))
+    if not len(known):
+        return {}
+    errors = np.abs(10.0 ** prediction.mean[known] - 10.0 ** true[known])
+    low, high = bootstrap_interval(errors, compositions[known].reduced_formulas())
+    return {
+        "own_unit": unit, "own_mae": float(errors.mean()),
+        "own_mae_from": low, "own_mae_to": high,
+    }  # fmt: skip
+
+
 def _worst(told: Prediction, true: Floats, formulas: Sequence[str]) -> list[dict[str, Any]]:
     order = np.argsort(-np.abs(told.mean - true), kind="stable")[:WORST]
     low, high = told.low, told.high

@@ -4,10 +4,14 @@ The pupil is one small network that has learned what the ensemble says of candid
 distances decide who is worth the ensemble's time: all that are within a margin of the threshold,
 where the margin is how far above the ensemble the pupil was on candidates that it never saw. What
 is left keeps the pupil's answer, with the pupil's own calibrated interval.
+
+The hull may stand at another level than the models (an oracle's): the answers of both then go
+through the same map before they are held against it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,17 +19,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
+from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError
-from materialabs.networks.graphs import bond_graphs
+from materialabs.levels import Energies
+from materialabs.networks.graphs import BondGraphs, bond_graphs
+from materialabs.networks.level import LevelMap
 from materialabs.networks.models import Model, load_model
-from materialabs.networks.stability import KnownHull, distances_to_known, stability
+from materialabs.networks.stability import (
+    KnownHull,
+    distances_to_known,
+    lower_confidence,
+    stability,
+)
 from materialabs.predictions import Prediction
+
+Floats = NDArray[np.float64]
 
 HEAD: Final = "formation_energy"
 """What both models must predict."""
 
 SEARCHED_AT_ONCE: Final = 20_000
 """Candidates whose graphs are kept while the pupil's answers are compared."""
+
+UNSURE_REACH: Final = 0.9
+"""A candidate may be near the hull if the truth is below its lower end with a chance of 1 in 10."""
+
+Above = Callable[[Energies], Floats]
+"""Gives the distance of each of n candidates above a hull, from the energies of all n."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +65,25 @@ class Screened:
     distance: Prediction
     energy: Prediction
     by_ensemble: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Promising:
+    """The candidates that the ensemble was asked about.
+
+    Parameters
+    ----------
+    rows
+        [k], their positions, rising.
+    energy
+        [k], their energies at the hull's level, with members.
+    raw
+        [k], the same at the models' level.
+    """
+
+    rows: NDArray[np.int64]
+    energy: Prediction
+    raw: Prediction
 
 
 class Cascade:
@@ -78,6 +117,7 @@ class Cascade:
         candidates: Crystals,
         hull: KnownHull,
         *,
+        level_map: LevelMap | None = None,
         within: float | None = None,
         best: float = 0.01,
         threads: int = 1,
@@ -89,7 +129,9 @@ class Cascade:
         candidates
             Any number; they are worked through in parts.
         hull
-            Of formation energies at the models' level.
+            Of formation energies at the level that ``level_map`` leads to.
+        level_map
+            From the models' level to the hull's; none where they are the same.
         within
             eV/atom; candidates closer to the hull than this are judged by the ensemble.
         best
@@ -98,7 +140,7 @@ class Cascade:
             Threads that build graphs.
         """
         parts = [
-            self._part(part, hull, within, best, threads)
+            self._part(part, hull, level_map, within, best, threads)
             for part in candidates.chunks(SEARCHED_AT_ONCE)
         ]
         ids = tuple(candidates.ids())
@@ -108,22 +150,92 @@ class Cascade:
             np.concatenate([part.by_ensemble for part in parts]),
         )
 
+    def promising(
+        self,
+        candidates: Crystals,
+        above: Above,
+        *,
+        level_map: LevelMap | None = None,
+        within: float,
+        fewest: int = 0,
+        threads: int = 1,
+    ) -> Promising:
+        """Candidates near a hull that they belong to themselves, judged by the ensemble.
+
+        A candidate that the pupil puts too low hides those beside it. The hull is therefore drawn
+        anew with what the ensemble says, until all that are near it have been judged by it, and
+        all of which the pupil is so unsure that they may be.
+
+        Parameters
+        ----------
+        candidates
+            As many as memory holds the graphs of.
+        above
+            Distance of each candidate above the hull, from the energies of all.
+        level_map
+            From the models' level to the hull's; none where they are the same.
+        within
+            eV/atom; candidates closer to the hull than this are judged by the ensemble.
+        fewest
+            So many are judged at least.
+        threads
+            Threads that build graphs.
+        """
+        graphs, cells = bond_graphs(candidates, threads=threads), candidates.compositions
+        first = _mapped(_energies(self.pupil, graphs, cells), cells, level_map)
+        told, unsure = first.energies(), first.mean - lower_confidence(first, UNSURE_REACH)
+        values = told.values.copy()
+        left = np.ones(len(candidates), dtype=bool)
+        answers: list[tuple[NDArray[np.int64], Prediction, Prediction]] = []
+        while True:
+            distance = above(Energies(values, told.kind, told.level))
+            near = (distance <= within + self.margin) | (distance <= unsure)
+            if near.sum() < fewest:
+                near[np.argsort(distance, kind="stable")[:fewest]] = True
+            rows = np.flatnonzero(left & near)
+            if answers and not len(rows):
+                break
+            raw = _energies(self.ensemble, graphs.take(rows), cells[rows])
+            energy = _mapped(raw, cells[rows], level_map)
+            answers.append((rows, energy, raw))
+            values[rows], left[rows] = energy.mean, False
+        every, energies, raws = zip(*answers, strict=True)
+        rows = np.concatenate(every)
+        order = np.argsort(rows)
+        return Promising(
+            rows[order],
+            Prediction.concat(energies).take(order),
+            Prediction.concat(raws).take(order),
+        )
+
     def _part(
-        self, part: Crystals, hull: KnownHull, within: float | None, best: float, threads: int
+        self,
+        part: Crystals,
+        hull: KnownHull,
+        level_map: LevelMap | None,
+        within: float | None,
+        best: float,
+        threads: int,
     ) -> Screened:
-        graphs = bond_graphs(part, threads=threads)
-        cells = part.compositions
-        energy = self.pupil.predict_graphs(graphs, cells, [HEAD], relaxed=False)[HEAD]
+        graphs, cells = bond_graphs(part, threads=threads), part.compositions
+        energy = _mapped(_energies(self.pupil, graphs, cells), cells, level_map)
         distance = stability(energy, distances_to_known(energy, cells, hull))
         limit = np.quantile(distance.mean, best) if within is None else within
         chosen = np.flatnonzero(distance.mean <= limit + self.margin)
         asked = np.zeros(len(part), dtype=bool)
         asked[chosen] = True
-        sure = self.ensemble.predict_graphs(
-            graphs.take(chosen), cells[chosen], [HEAD], relaxed=False
-        )[HEAD]
+        raw = _energies(self.ensemble, graphs.take(chosen), cells[chosen])
+        sure = _mapped(raw, cells[chosen], level_map)
         nearer = stability(sure, distances_to_known(sure, cells[chosen], hull))
         return Screened(_told_by(distance, nearer, asked), _told_by(energy, sure, asked), asked)
+
+
+def _energies(model: Model, graphs: BondGraphs, cells: Compositions) -> Prediction:
+    return model.predict_graphs(graphs, cells, [HEAD], relaxed=False)[HEAD]
+
+
+def _mapped(told: Prediction, cells: Compositions, level_map: LevelMap | None) -> Prediction:
+    return told if level_map is None else level_map.apply(told, cells)
 
 
 def _told_by(many: Prediction, few: Prediction, asked: NDArray[np.bool_]) -> Prediction:

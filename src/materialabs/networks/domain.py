@@ -9,7 +9,7 @@ rarest pair of elements, and its atomic volume.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Final, Self
 
@@ -212,16 +212,11 @@ class Domain:
         """The same domain with the held-out crystals' values as its tables."""
         parts = self._ingredients(values, compositions, volumes)
         distance, rarity, pair_rarity = (_table(part) for part in parts[:3])
-        given = {item.name: getattr(self, item.name) for item in fields(self)}
-        given |= {
-            "distances": distance,
-            "rarities": rarity,
-            "pair_rarities": pair_rarity,
-            "volumes": _table(np.abs(parts[3])),
-        }
-        ranked = type(self)(**given)
-        given["extremes"] = _table(ranked._smallest_rank(parts))
-        return type(self)(**given)
+        ranked = replace(
+            self, distances=distance, rarities=rarity, pair_rarities=pair_rarity,
+            volumes=_table(np.abs(parts[3])),
+        )  # fmt: skip
+        return replace(ranked, extremes=_table(ranked._smallest_rank(parts)))
 
     def _ingredients(
         self, values: Floats, compositions: Compositions, volumes: Floats

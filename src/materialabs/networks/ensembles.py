@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -114,7 +114,7 @@ class BondEnsemble:
         most = BONDS_AT_ONCE[self.precision] if on_cpu else BONDS_AT_ONCE_ON_A_GPU
         for start, stop in batches_by_size(inputs.bond_offsets, most):
             batch = BondBatch.of(inputs.take(np.arange(start, stop)), relaxed)
-            found, seen = self._asked(_moved(batch, self.device))
+            found, seen = self._asked(batch.to(self.device))
             values[:, start:stop] = self.scaling.restored(found)
             features[start:stop] = seen.cpu().numpy()
         return Answers(values, features)
@@ -198,12 +198,3 @@ def batches_by_size(offsets: NDArray[np.int64], most: int) -> Iterator[tuple[int
 def _loaded(network: Any, state: State, device: torch.device) -> Any:
     network.load_state_dict(state)
     return network.to(device).eval()
-
-
-def _moved(batch: BondBatch, device: torch.device) -> BondBatch:
-    if device.type == "cpu":
-        return batch
-    return BondBatch(**{
-        item.name: getattr(batch, item.name).to(device, non_blocking=True)
-        for item in fields(batch)
-    })  # fmt: skip

@@ -6,13 +6,7 @@ The crystals stand in the table's own file (extended XYZ, JSON, an ASE database,
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
-import json
-import lzma
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,31 +17,23 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.columns import is_missing
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.files import ReadReport, read
+from materialabs.crystals.files.named_rows import (
+    ENDINGS,
+    WORKBOOK,
+    holds_crystals,
+    is_gap,
+    kind_of,
+    named_rows,
+)
+from materialabs.crystals.files.named_rows import MISSING as MISSING
 from materialabs.crystals.files.names import ID_FIELDS, KNOWN, SUFFIX
 from materialabs.errors import FileError, FormulaError, InputError
-
-PACKED: Final[dict[str, Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 FORMULAS: Final = (
     "formula", "composition", "reduced_formula", "pretty_formula", "formula_pretty",
     "chemical_formula", "compound", "name",
 )  # fmt: skip
 """Names of columns that hold formulas, in the order in which they are looked for."""
-
-CRYSTAL_FIELDS: Final = frozenset(
-    {"cif", "structure", "lattice", "cell", "sites", "species", "atoms", "frac", "positions",
-     "lattice_mat", "final_structure", "attributes"}
-)  # fmt: skip
-"""Names of columns that hold crystals, or parts of them."""
-
-MISSING: Final = frozenset({"", "-", "na", "n/a", "nan", "none", "null", "<na>", "missing"})
-"""Texts, in lower case, that stand for a value that is not there."""
-
-LARGEST_TEXT: Final = 1 << 30
-"""Bytes of a JSON document that is held whole."""
-
-LARGEST_CELL: Final = 1_000_000
-"""Characters of a field of a CSV."""
 
 SHOWN: Final = 12
 """Names of columns that a sentence lists."""
@@ -111,7 +97,7 @@ def read_labelled(
     return _formulas(read_rows(path), formula)
 
 
-def listed(names: Any) -> str:
+def listed(names: Collection[str]) -> str:
     """Names in a sentence, the first few."""
     shown = [repr(name) for name in list(names)[:SHOWN]]
     more = len(names) - len(shown)
@@ -165,7 +151,7 @@ def _formulas(rows: list[dict[str, Any]], formula: str | None) -> LabelledTable:
     return LabelledTable(Compositions.concat(compositions), _turned(kept), _ids(kept), notes)
 
 
-def _joined(rows: list[dict[str, Any]], structures: Any) -> LabelledTable:
+def _joined(rows: list[dict[str, Any]], structures: str | Path | Sequence[str]) -> LabelledTable:
     """Rows of a table beside the crystals of other files."""
     report = ReadReport()
     paths = [str(structures)] if isinstance(structures, (str, Path)) else list(structures)
@@ -217,100 +203,16 @@ def _pairs_by_id(rows: list[dict[str, Any]], crystals: Crystals) -> list[tuple[i
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """All rows of a table as names and values."""
-    kind = _kind(path)
-    readers = {
-        "csv": _csv_rows, "tsv": _csv_rows, "txt": _csv_rows, "xlsx": _sheet_rows,
-        "jsonl": _line_rows, "ndjson": _line_rows, "json": _document_rows,
-    }  # fmt: skip
-    if kind not in readers:
-        raise FileError(f"{path} is not a table: CSV, TSV, XLSX, JSON and JSON lines are read.")
-    try:
-        rows = list(readers[kind](path))
-    except (csv.Error, UnicodeDecodeError, EOFError, zlib.error, lzma.LZMAError, RecursionError,
-            gzip.BadGzipFile, json.JSONDecodeError) as error:  # fmt: skip
-        raise FileError(f"{path} cannot be read as a table: {error}.") from None
+    rows = [row for _, row in named_rows(path)]
     if not rows:
         raise FileError(f"{path} holds no rows.")
     return rows
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(LARGEST_CELL)
-    with _opened(path) as stream:
-        first = stream.readline(LARGEST_CELL)
-        stream.seek(0)
-        separator = max((",", "\t", ";"), key=first.count)
-        for row in csv.DictReader(stream, delimiter=separator):
-            yield {str(name).strip(): cell for name, cell in row.items() if name is not None}
-
-
-def _line_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with _opened(path) as stream:
-        for line in stream:
-            if line.strip():
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise FileError(f"{path} has a line that is not an object with named values.")
-                yield row
-
-
-def _document_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with _opened(path) as stream:
-        text = stream.read(LARGEST_TEXT + 1)
-    if len(text) > LARGEST_TEXT:
-        raise FileError(f"{path} is too large for one JSON document: write it as JSON lines.")
-    document = json.loads(text)
-    if isinstance(document, dict) and {"columns", "data"} <= document.keys():
-        document = [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
-    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
-        raise FileError(f"{path} is not a table: a list of objects with named values is read.")
-    yield from document
-
-
-def _sheet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    import zipfile
-
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(item.file_size for item in archive.infolist()) > LARGEST_TEXT:
-                raise FileError(f"{path} is too large when unpacked.")
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError) as error:
-        raise FileError(f"{path} is not an XLSX file.") from error
-    try:
-        rows = book.worksheets[0].iter_rows(values_only=True)
-        names = [str(cell).strip() if cell is not None else "" for cell in next(rows, ())]
-        for row in rows:
-            if any(cell is not None for cell in row):
-                yield {name: cell for name, cell in zip(names, row, strict=False) if name}
-    finally:
-        book.close()
-
-
-def _opened(path: Path) -> Any:
-    opener = PACKED.get(path.suffix.lower(), open)
-    return opener(path, "rt", encoding="utf-8-sig", newline="")
-
-
-def _kind(path: Path) -> str:
-    suffixes = [one.lower() for one in path.suffixes if one.lower() not in PACKED]
-    return suffixes[-1].removeprefix(".") if suffixes else ""
-
-
 def _holds_crystals(path: Path) -> bool:
     """Whether a file holds crystals, by its kind and, for tables, by its columns."""
-    if _kind(path) == "xlsx":
-        return False
-    if _kind(path) not in ("csv", "tsv", "txt", "json", "jsonl", "ndjson"):
-        return True
-    try:
-        names = {name.lower() for name in _names(read_rows(path)[:50])}
-    except FileError:
-        return _kind(path) == "json"  # one of the documents that crystals are read from
-    return bool(names & CRYSTAL_FIELDS) or "@module" in names
+    kind = kind_of(path)
+    return kind not in ENDINGS or (kind != WORKBOOK and holds_crystals(path))
 
 
 def _names(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -319,13 +221,10 @@ def _names(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _turned(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     """Rows as columns, texts that stand for nothing as ``None``."""
-    return {name: [_cell(row.get(name)) for row in rows] for name in _names(rows)}
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.strip().lower() in MISSING:
-        return None
-    return value
+    return {
+        name: [None if is_gap(row.get(name)) else row[name] for row in rows]
+        for name in _names(rows)
+    }
 
 
 def _ids(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:

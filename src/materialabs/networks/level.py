@@ -9,8 +9,7 @@ evidence (MacKay, Neural Comput. 4, 415, 1992), and the error of the map joins t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError, LevelError
 from materialabs.intervals import ONE_SIGMA, IntervalShape
 from materialabs.levels import Energies, Kind, Level
-from materialabs.networks.calibration import conformal_quantile, conformal_shape
+from materialabs.networks.calibration import conformal_quantile, conformal_shape, folds_of
 from materialabs.networks.linear_map import (
     ELEMENTS,
     FEWEST_FOR_EVIDENCE,
@@ -41,9 +40,6 @@ RESIDUAL_FROM: Final = 80
 CONFORMAL_FROM: Final = 40
 """Labelled pairs from which the intervals follow the errors that the map makes on pairs kept
 from it; before, those of the prediction are kept."""
-
-FOLDS: Final = 5
-"""Parts, whole formulas each, that are kept from the map in turn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,17 +120,19 @@ class LevelMap:
         linear, scores = fit_map(
             Pairs(x, gaps, prediction.std, features),
             residual,
-            _folds(compositions, seed),
+            folds_of(compositions.reduced_formulas(), seed),
             alike=bare.source_kind == labels.kind,
         )
         if len(labels) < CONFORMAL_FROM:
             cautious = 1.0
             if len(labels) >= FEWEST_FOR_EVIDENCE:
                 cautious = max(cautious, conformal_quantile(scores, ONE_SIGMA))
-            return cls(*bare._levels(), linear, widening=cautious, pairs=len(labels))
+            return replace(bare, linear=linear, widening=cautious, pairs=len(labels))
         widening = conformal_quantile(scores, ONE_SIGMA)
         shape = conformal_shape(scores / widening) if widening > 0 else None
-        return cls(*bare._levels(), linear, shape, max(widening, 1e-6), len(labels))
+        return replace(
+            bare, linear=linear, shape=shape, widening=max(widening, 1e-6), pairs=len(labels)
+        )
 
     def apply(
         self,
@@ -189,18 +187,7 @@ class LevelMap:
         shift, std = self.linear.of_elements()
         return {SYMBOLS[z]: (float(shift[z]), float(std[z])) for z in range(1, ELEMENTS)}
 
-    def _levels(self) -> tuple[Level, Kind, Level, Kind]:
-        return self.source, self.source_kind, self.target, self.target_kind
-
 
 def _theory(prediction: Prediction) -> tuple[Level, Kind]:
     energies = prediction.energies()
     return energies.level, energies.kind
-
-
-def _folds(compositions: Compositions, seed: int) -> NDArray[np.int64]:
-    """A fold for each pair, the same for all of a formula."""
-    formulas: Sequence[str] = compositions.reduced_formulas()
-    names, member = np.unique(np.asarray(formulas), return_inverse=True)
-    dealt = np.random.default_rng(seed).permutation(np.arange(len(names)) % FOLDS)
-    return np.asarray(dealt[member], dtype=np.int64)

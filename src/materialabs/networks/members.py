@@ -24,6 +24,7 @@ from materialabs.networks.composition_network import (
 from materialabs.networks.heads import Head, columns_of, places_of
 from materialabs.networks.learning_tasks import PRECISIONS, Epoch, Recipe, Task
 from materialabs.networks.preparing import Prepared
+from materialabs.networks.starting import Start, StartedTask
 from materialabs.networks.training import (
     Training,
     evaluate,
@@ -114,8 +115,13 @@ def usual_shape(data: TrainingData) -> Shape:
     return CompositionNetworkShape(columns_of(data.heads), width)
 
 
-def task_of(data: TrainingData, prepared: Prepared | None) -> Task:
-    """What each member learns."""
+def task_of(data: TrainingData, prepared: Prepared | None, start: Start | None = None) -> Task:
+    """What each member learns, and what it begins with."""
+    task = _task_from_nothing(data, prepared)
+    return task if start is None else StartedTask.of(task, start)
+
+
+def _task_from_nothing(data: TrainingData, prepared: Prepared | None) -> Task:
     columns = columns_of(data.heads)
     if prepared is None:
         examples = CompositionExamples(composition_batch(data.compositions))
@@ -127,20 +133,24 @@ def task_of(data: TrainingData, prepared: Prepared | None) -> Task:
     )  # fmt: skip
 
 
-def new_network(shape: Shape, seed: int) -> nn.Module:
+def new_network(shape: Shape, seed: int, start: Start | None = None) -> nn.Module:
     """A network with the first weights of a seed; other random numbers are left alone."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return BondNetwork(shape) if isinstance(shape, BondNetworkShape) else (
+        network = BondNetwork(shape) if isinstance(shape, BondNetworkShape) else (
             CompositionNetwork(shape)
         )  # fmt: skip
+    if start is not None:
+        start.begin(network, seed)
+    return network
 
 
 def member_training(
-    data: TrainingData, task: Task, shape: Shape, recipe: Recipe, folder: Path, watch: Watch
-) -> Training:
+    data: TrainingData, task: Task, shape: Shape, recipe: Recipe, folder: Path, watch: Watch,
+    start: Start | None = None,
+) -> Training:  # fmt: skip
     """The training of one member, whose seed the recipe holds, ready to run or to go on."""
-    network = new_network(shape, recipe.seed)
+    network = new_network(shape, recipe.seed, start)
     if any(head.classes for head in data.heads):
         return ClassTraining(network, task, recipe, folder, watch, data.heads)
     return WatchedTraining(network, task, recipe, folder, watch)
@@ -153,6 +163,7 @@ def train_members(
     recipes: Sequence[Recipe],
     folder: Path,
     watch: Watch | None = None,
+    start: Start | None = None,
 ) -> Members:
     """Train every member, or read those that are done.
 
@@ -168,15 +179,19 @@ def train_members(
         Keeps one folder for each member, ``member-SEED``.
     watch
         What is told meanwhile.
+    start
+        The model that the networks begin with; without one they begin at random.
     """
-    task, states, histories = task_of(data, prepared), [], []
+    task, states, histories = task_of(data, prepared, start), [], []
     for recipe in recipes:
         place = folder / f"member-{recipe.seed}"
-        training = member_training(data, task, shape, recipe, place, watch or Watch())
+        training = member_training(data, task, shape, recipe, place, watch or Watch(), start)
         states.append({name: value.cpu() for name, value in training.run().items()})
         histories.append([asdict(epoch) for epoch in training.history])
         scaling = training.scaling
-    return Members(shape, states, scaling, [asdict(recipe) for recipe in recipes], histories)
+    documents = [asdict(recipe) for recipe in recipes]
+    begun = None if start is None else start.to_dict()
+    return Members(shape, states, scaling, documents, histories, begun)
 
 
 class WatchedTraining(Training):

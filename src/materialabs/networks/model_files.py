@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
-from materialabs.errors import IntegrityError, NotFound, ResourceError
+from materialabs.errors import IntegrityError, NotFound, one_line
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.calibration import Calibration
 from materialabs.networks.composition_network import CompositionNetworkShape
@@ -26,7 +27,7 @@ from materialabs.networks.domain import Domain
 from materialabs.networks.ensembles import BondEnsemble, CompositionEnsemble, State
 from materialabs.networks.heads import Head
 from materialabs.networks.learning_tasks import Scaling
-from materialabs.networks.weight_files import hash_of, read_tensors, write_tensors
+from materialabs.networks.weight_files import hash_of, read_tensors, write_tensors, write_whole
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 CALIBRATION, DOMAIN = "calibration.json", "domain.npz"
@@ -99,18 +100,8 @@ def read_weights(folder: Path, sha256: str | None = None) -> tuple[list[State], 
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ResourceError(
-            f"{path} could not be written ({error.strerror or error}): make room and run the same "
-            "line again.",
-            code="model.write",
-        ) from None
+    """Write a file of a model whole or not at all."""
+    write_whole(path, data, code="model.write")
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -157,7 +148,7 @@ def write_domains(folder: Path, domains: Mapping[str, Domain]) -> None:
         for name, array in domain.to_arrays().items()
     }
     memory = io.BytesIO()
-    np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(memory, allow_pickle=False, **arrays)
     write_bytes(folder / DOMAIN, memory.getvalue())
 
 
@@ -181,6 +172,8 @@ def read_card(folder: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
         if card["schema"] != SCHEMA:
             raise ValueError(f"it has schema {card['schema']}, not {SCHEMA}")
+        if not isinstance(card["files"], dict):
+            raise ValueError("it names no files")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(
             f"{path} is not the card of a model ({error}): restore it.", code="model.card"
@@ -191,16 +184,15 @@ def read_card(folder: Path) -> dict[str, Any]:
 def read_model(folder: Path) -> ModelFiles:
     """Read a model's folder, refusing any file that is not the one that its card names."""
     card = read_card(folder)
-    files = card.get("files", {})
     for name in (WEIGHTS, CALIBRATION, DOMAIN):
-        _require_same(folder / name, files.get(name, ""))
+        _require_same(folder / name, card["files"].get(name, ""))
     try:
         return _assembled(folder, card)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, BadZipFile) as error:
         if isinstance(error, IntegrityError):
             raise
         raise IntegrityError(
-            f"{folder} is not a whole model ({str(error).splitlines()[0][:120]}): restore it.",
+            f"{folder} is not a whole model ({one_line(error)}): restore it.",
             code="model.broken",
         ) from None
 

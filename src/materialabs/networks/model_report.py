@@ -89,8 +89,15 @@ def _introduction(card: Mapping[str, Any]) -> str:
         f"<p class='lead'>{network['members']} networks that read {escape(network['reads'])}, "
         f"trained on {parts['train']:,} of {card['data']['rows']:,} rows of "
         f"{escape(card['data']['name'])}. Judged once on {parts['test']:,} rows set aside: "
-        f"{escape(card['split'])}.</p>"
+        f"{escape(card['split'])}.{_beginning(card)}</p>"
     )
+
+
+def _beginning(card: Mapping[str, Any]) -> str:
+    start = card["network"].get("start")
+    return "" if start is None else (
+        f" The networks began with the layers of the model {escape(start['name'])}."
+    )  # fmt: skip
 
 
 # -- one head -------------------------------------------------------------------------------------
@@ -131,18 +138,27 @@ def _numbers(
     narrower = "" if ratio is None else (
         f" They are {ratio:.2f} times as wide as intervals of one width that hold as many."
     )  # fmt: skip
+    own = "" if "own_mae" not in figures else (
+        f" In {escape(figures['own_unit'])} itself the mean absolute error is "
+        f"{figures['own_mae']:.4g} ({figures['own_mae_from']:.4g} to {figures['own_mae_to']:.4g})."
+    )  # fmt: skip
     lead = (
         f"<p>Mean absolute error <b>{figures['mae']:.4g} {unit}</b> (95 % interval "
         f"{figures['mae_from']:.4g} to {figures['mae_to']:.4g}), median "
         f"{figures['median_error']:.4g}, root mean square {figures['rmse']:.4g}, "
-        f"R² {figures['r2']:.3f}, on {figures['crystals']:,} rows. 90 % intervals hold "
+        f"R² {share_explained(figures)}, on {figures['crystals']:,} rows. 90 % intervals hold "
         f"{100 * first['coverage']:.1f} % of the true values; their mean width is "
-        f"{first['width']:.4g} {unit}.{narrower}</p>"
+        f"{first['width']:.4g} {unit}.{narrower}{own}</p>"
     )
     pictures = _pictures([
         parity_figure(head, told, truth, formulas), calibration_figure(figures),
     ])  # fmt: skip
     return f"{lead}{pictures}{_groups(figures)}{_worst(figures)}"
+
+
+def share_explained(figures: Mapping[str, Any]) -> str:
+    """R², which means nothing where all true values are equal."""
+    return "-" if figures["r2"] is None else f"{figures['r2']:.3f}"
 
 
 def _classes(head: Head, figures: Mapping[str, Any]) -> str:
@@ -345,7 +361,7 @@ def _provenance(card: Mapping[str, Any]) -> str:
         f"{data['licence'] or 'no licence given'})",
         "SHA-256 of the data": data["sha256"],
         "rows": ", ".join(f"{name} {count:,}" for name, count in data["parts"].items()),
-        "left out": "; ".join(data["notes"]) or "nothing",
+        "notes": "; ".join(data["notes"]) or "none",
         "split": card["split"],
         "SHA-256 of the weights": card["weights_sha256"],
         "versions": ", ".join(f"{name} {number}" for name, number in card["versions"].items()),

@@ -25,7 +25,7 @@ from materialabs.networks.ensembles import Answers, BondEnsemble
 from materialabs.networks.graphs import BondGraphs, bond_graphs
 from materialabs.networks.heads import Head, places_of
 from materialabs.networks.inputs import as_compositions, as_crystals, cell_volumes
-from materialabs.networks.model_files import ModelFiles, read_card, read_model
+from materialabs.networks.model_files import ModelFiles, read_model
 from materialabs.networks.signals import chemical_groups, error_signals
 from materialabs.networks.volume_trials import ONE, VolumeTrial
 from materialabs.predictions import Prediction
@@ -116,6 +116,10 @@ class Model:
             )
         return self.heads[name]
 
+    def _asked(self, heads: Sequence[str] | None) -> list[str]:
+        """Names of the heads that are asked about: all where none is named."""
+        return [self._head(name).name for name in heads or self.heads]
+
     def with_precision(self, precision: str) -> Model:
         """The same model with products in another precision, for candidates by the million.
 
@@ -175,7 +179,7 @@ class Model:
     ) -> dict[str, Prediction]:
         """Predict several quantities in one pass; parameters as in :meth:`predict`."""
         batch = as_crystals(crystals) if self.reads == "crystals" else as_compositions(crystals)
-        names = list(heads or self.heads)
+        names = self._asked(heads)
         parts = list(
             track(
                 self.stream(_chunks(batch, chunk), names, relaxed=relaxed, threads=threads),
@@ -197,9 +201,7 @@ class Model:
         threads: int = 1,
     ) -> Iterator[dict[str, Prediction]]:
         """Predictions of batch after batch, in memory that does not grow with their number."""
-        names = list(heads or self.heads)
-        for name in names:
-            self._head(name)
+        names = self._asked(heads)
         ensemble = self._files.ensemble
         for batch in batches:
             if isinstance(ensemble, BondEnsemble):
@@ -230,7 +232,7 @@ class Model:
         heads, relaxed
             As in :meth:`predict_heads`.
         """
-        names = list(heads or self.heads)
+        names = self._asked(heads)
         ensemble = self._files.ensemble
         if not isinstance(ensemble, BondEnsemble):
             raise InputError(f"The model {self.name!r} reads formulas, not crystals.")
@@ -369,12 +371,6 @@ def load_model(name_or_folder: str | Path, head: str | None = None) -> Model:
 def shipped_names() -> list[str]:
     """Names of the models that come with the package."""
     return [name for name, (folder, _) in NAMES.items() if (SHIPPED / folder).is_dir()]
-
-
-def card_of(name_or_folder: str | Path) -> dict[str, Any]:
-    """The card of a model, without loading its weights."""
-    name = str(name_or_folder)
-    return read_card(SHIPPED / NAMES[name][0] if name in NAMES else Path(name))
 
 
 def _chunks(batch: Crystals | Compositions, size: int) -> Iterator[Any]:

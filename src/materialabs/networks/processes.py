@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from materialabs.errors import ExternalError
+from materialabs.errors import ExternalError, one_line
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def joined() -> Iterator[Processes]:
         distributed.init_process_group("nccl" if gpu else "gloo")
     except (RuntimeError, ValueError) as error:
         raise ExternalError(
-            f"The processes could not be joined ({str(error).splitlines()[0][:150]}): start them "
-            "with torchrun."
+            f"The processes could not be joined ({one_line(error, 150)}): start them with torchrun."
         ) from error
     try:
         yield Processes(distributed.get_rank(), count)

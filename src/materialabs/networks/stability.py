@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.errors import InputError, LevelError
+from materialabs.errors import InputError
 from materialabs.levels import Energies
 from materialabs.predictions import Prediction
 
@@ -78,12 +78,11 @@ def distances_among_predicted(
             "Candidates and known phases must be predicted by the same members: "
             f"{len(mine)} of {prediction.model_id} and {len(theirs)} of {known.model_id}."
         )
-    energies, kind, level = known.energies(), known.kind, known.level
+    energies = known.energies()
     energies.require_comparable(prediction.energies())
-    if kind is None or level is None:
-        raise LevelError("Predicted energies need kind and level.")  # energies() has refused these
     edges = [
-        make_hull(Energies(member, kind, level)).energy(candidates).values for member in theirs
+        make_hull(Energies(member, energies.kind, energies.level)).energy(candidates).values
+        for member in theirs
     ]
     return np.asarray(mine - np.stack(edges))
 

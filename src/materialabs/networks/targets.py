@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,10 +24,18 @@ MOST_CLASSES: Final = 50
 TRUTHS: Final = {"true": True, "false": False, "yes": True, "no": False}
 """Texts, in lower case, that are truth values."""
 
+OTHERWISE_WRITTEN: Final = re.compile(
+    r"[-+−]?\d+(?:,\d+|(?:\.\d+)?\s*(?:(?:±|\+/-|\+-).*|\(\d+\)))"
+)
+"""Numbers with a decimal comma, or with an uncertainty: they are no names of classes."""
+
 ENERGIES: Final[dict[str, Kind]] = {"formation_energy": "formation", "energy": "total"}
 """Registered columns that are energies, and their kind."""
 
 ENERGY_UNIT: Final = "eV/atom"
+
+LARGEST: Final = 1e100
+"""Of a number to learn; a larger one is a mark for a missing value, and its square no number."""
 
 
 def target_of(
@@ -49,7 +58,7 @@ def target_of(
     unit
         Of the numbers, where the column's name does not say it.
     kind, level
-        Of energies.
+        Of energies in eV/atom, which need both; other numbers have no kind.
     logarithm
         Learn base-ten logarithms; every value must then be above zero.
     """
@@ -72,6 +81,8 @@ def target_of(
                 "find their hull.",
                 code="level.kind",
             )
+    else:
+        kind = None
     column = np.array([_number(name, row, value) for row, value in enumerate(values, 1)])
     if logarithm:
         column = _logarithms(name, column)
@@ -93,7 +104,7 @@ def _as_number(value: Any) -> float | None:
     if isinstance(value, (bool, np.bool_)):
         return None
     try:
-        return float(str(value).strip().replace("−", "-"))
+        return float(str(value).strip().replace("−", "-").replace("_", "x"))
     except ValueError:
         return None
 
@@ -110,6 +121,12 @@ def _classes(name: str, present: Sequence[Any]) -> tuple[str, ...]:
             raise InputError(
                 f"The column {name!r} holds numbers and texts such as {str(texts[0])[:40]!r}: "
                 "clear or mend the texts.",
+                code="target.mixed",
+            )
+        if all(OTHERWISE_WRITTEN.fullmatch(str(value).strip()) for value in texts):
+            raise InputError(
+                f"The column {name!r} holds numbers written as {str(texts[0])[:40]!r}: write them "
+                "with a decimal point, and an uncertainty in another column.",
                 code="target.mixed",
             )
         found = {_class_name(value) for value in present}
@@ -145,7 +162,7 @@ def _number(name: str, row: int, value: Any) -> float:
     if _is_gone(value):
         return math.nan
     number = _as_number(value)
-    if number is None or math.isinf(number):
+    if number is None or not abs(number) <= LARGEST:
         raise InputError(
             f"{name!r} is {value!r} in row {row}: a finite number is needed, or an empty cell "
             "where it is not known.",

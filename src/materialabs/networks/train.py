@@ -15,9 +15,10 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError, ResourceError
-from materialabs.levels import KINDS, Kind, Level
+from materialabs.levels import Kind, Level, require_kind
 from materialabs.networks import splits
 from materialabs.networks.assembling import assemble
+from materialabs.networks.heads import places_of
 from materialabs.networks.labelled_tables import LabelledTable, read_labelled
 from materialabs.networks.learning_tasks import PRECISIONS, Recipe
 from materialabs.networks.members import task_of, train_members, usual_recipe, usual_shape
@@ -27,7 +28,7 @@ from materialabs.networks.models import Model
 from materialabs.networks.preparing import Prepared, prepare
 from materialabs.networks.processes import Processes, joined
 from materialabs.networks.splits import Split
-from materialabs.networks.targets import target_of
+from materialabs.networks.targets import ENERGY_UNIT, target_of
 from materialabs.networks.training_data import FEWEST, Parts, TrainingData
 from materialabs.networks.training_display import shown
 
@@ -44,6 +45,9 @@ TEST_SHARE: Final = 0.15
 """Share of groups that a random split is judged on."""
 
 REPORT: Final = "report.html"
+
+LARGEST_SEED: Final = 1 << 32
+"""Seeds lie below; members count on from them."""
 
 
 def train(
@@ -113,8 +117,8 @@ def train(
     -------
     The model, also written to its folder with card and report.
     """
-    _check(members, epochs, precision, kind)
     names = [target] if isinstance(target, str) else list(target)
+    _check(names, members, epochs, precision, kind, seed)
     labelled = read_labelled(table, structures, formula=formula)
     told = level if isinstance(level, Level) or level is None else Level.parse(level)
     data = _data(
@@ -131,13 +135,20 @@ def train(
         return Model.load(folder)
 
 
-def _check(members: int, epochs: int | None, precision: str, kind: str | None) -> None:
+def _check(
+    names: Sequence[str], members: int, epochs: int | None, precision: str, kind: str | None,
+    seed: int,
+) -> None:  # fmt: skip
+    if not names or len(set(names)) < len(names):
+        raise InputError("Training needs at least one target, and each of them once.")
+    if not 0 <= seed < LARGEST_SEED:
+        raise InputError(f"The seed lies between 0 and {LARGEST_SEED - 1}, not at {seed}.")
     if members < 1 or (epochs is not None and epochs < 1):
         raise InputError("Training needs at least one member and one epoch.")
     if precision not in PRECISIONS:
         raise InputError(f"The precision is {' or '.join(PRECISIONS)}, not {precision!r}.")
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"The kind of energies is {' or '.join(KINDS)}, not {kind!r}.")
+    if kind is not None:
+        require_kind(kind)
 
 
 def _units(unit: str | Sequence[str], names: Sequence[str]) -> list[str]:
@@ -171,6 +182,12 @@ def _data(
         )
         for one, unit in zip(names, units, strict=True)
     ]  # fmt: skip
+    if kind is not None and all(head.kind is None for head, _ in found):
+        raise InputError(
+            f"No target is in {ENERGY_UNIT}, and only such energies are {kind} energies: say so "
+            f"with the unit {ENERGY_UNIT}, or leave the kind out.",
+            code="level.kind",
+        )
     targets = np.concatenate([values for _, values in found], axis=1)
     rows = _usable(labelled.inputs, targets)
     inputs: Any = labelled.inputs
@@ -215,10 +232,18 @@ def _left_out(count: int, used: int) -> list[str]:
 
 
 def _require_values(data: TrainingData) -> None:
-    """Refuse a head without values in the part that is learned from."""
+    """Refuse a head without values, or of one value, in the part that is learned from."""
     learned = data.targets[data.parts.train]
-    for place, head in enumerate(data.heads):
-        if not head.classes and np.ptp(learned[np.isfinite(learned[:, place]), place]) == 0:
+    for head in data.heads:
+        own = learned[:, places_of(data.heads)[head.name]]
+        values = own[np.isfinite(own).all(axis=1)]
+        if not len(values):
+            raise InputError(
+                f"{head.name!r} has no value in the rows that are learned from: give more, or "
+                "choose another split.",
+                code="target.empty",
+            )
+        if not head.classes and np.ptp(values) == 0:
             raise InputError(
                 f"Every value of {head.name!r} is the same: there is nothing to learn.",
                 code="target.constant",
@@ -241,7 +266,7 @@ def _split(
         return splits.by_group(groups, share=TEST_SHARE, seed=seed)
     if word == "without" and rest:
         return splits.by_element(compositions, [one.strip() for one in rest.split(",")])
-    if word == "elements" and rest.isdigit() and 0 < int(rest) < len(SYMBOLS):
+    if word == "elements" and rest.isdecimal() and 0 < int(rest) < len(SYMBOLS):
         return splits.by_number_of_elements(compositions, int(rest))
     raise InputError(
         f"There is no split {split!r}: formula, random, group:COLUMN, without:Li,Na and "
@@ -269,13 +294,21 @@ def _claim(
             raise ResourceError(f"{folder} cannot be made: {error.strerror}.") from None
         if not place.exists():
             write_json(place, plan)
-        elif json.loads(place.read_text(encoding="utf-8")) != json.loads(json.dumps(plan)):
+        elif _written(place) != json.loads(json.dumps(plan)):
             raise InputError(
                 f"{folder} trains on another table, split or recipe: give another --out, or "
                 "remove it.",
                 code="training.other",
             )
     processes.wait()
+
+
+def _written(plan: Path) -> Any:
+    """The plan of a folder; nothing where it is damaged."""
+    try:
+        return json.loads(plan.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _trained(

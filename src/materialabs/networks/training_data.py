@@ -97,7 +97,7 @@ class TrainingData:
     ids
         What each row is called.
     notes
-        What was left out of the table, in sentences.
+        What was left out of the table, and what one must know of the rest, in sentences.
     """
 
     inputs: Crystals | Compositions

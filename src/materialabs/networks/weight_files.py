@@ -16,12 +16,15 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write tensors and text beside them into a file that appears when it is whole."""
     from safetensors.torch import save
 
+    # Copies: safetensors refuses tensors that share memory, and wants them on the CPU.
+    data = save({n: v.detach().cpu().contiguous().clone() for n, v in tensors.items()}, metadata)
+    write_whole(path, data, code="weights.write")
+
+
+def write_whole(path: Path, data: bytes, *, code: str) -> None:
+    """Write a file whole or not at all; ``code`` names the error of a full or closed disk."""
     part = path.with_name(path.name + ".part")
     try:
-        # Copies: safetensors refuses tensors that share memory, and wants them on the CPU.
-        data = save(
-            {n: v.detach().cpu().contiguous().clone() for n, v in tensors.items()}, metadata
-        )
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
@@ -29,7 +32,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         raise ResourceError(
             f"{path} could not be written ({error.strerror or error}): make room and run the same "
             "line again.",
-            code="weights.write",
+            code=code,
         ) from None
 
 
@@ -56,8 +59,5 @@ def read_tensors(path: Path, sha256: str | None = None) -> tuple[dict[str, Tenso
 
 def hash_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 SCF_STEPS: Final = 120
 """Steps to self-consistency before another way is tried; easy solids need 10 to 20."""
 
+PROGRAM_ENDED: Final = "dft.ended"
+"""Code of the error when a program's process is gone: killed, or by a fault of its own."""
+
 
 @dataclass(frozen=True, eq=False)
 class Question:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from materialabs.errors import ExternalError, PhysicsError
 from materialabs.oracles.dft_cells import DftCell
 from materialabs.oracles.dft_engine import (
+    PROGRAM_ENDED,
     DftEngine,
     DftTimeoutError,
     NotSelfConsistentError,
@@ -142,9 +143,20 @@ class CellRelaxation:
         """From memory where the same was asked before."""
         key = question.key()
         if key not in self.answers:
-            self.calls += 1
-            self.answers[key] = self.engine.single_point(question)
+            self.answers[key] = self._asked_twice(question)
         return self.answers[key]
+
+    def _asked_twice(self, question: Question) -> SinglePoint:
+        """What the program says; one that was killed from outside is started once more."""
+        self.calls += 1
+        try:
+            return self.engine.single_point(question)
+        except ExternalError as error:
+            if error.code != PROGRAM_ENDED:
+                raise
+        self._say("the program ended in the middle of a calculation and was started again")
+        self.calls += 1
+        return self.engine.single_point(question)
 
     def measure_pulay(self, lattice: Floats, frac: Floats) -> float:
         """The Pulay stress in eV/angstrom^3 at a cell, to be added to the program's.

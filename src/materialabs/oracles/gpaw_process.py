@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from materialabs.errors import ExternalError
-from materialabs.oracles.dft_engine import DftTimeoutError
+from materialabs.oracles.dft_engine import PROGRAM_ENDED, DftTimeoutError
 
 WORKER: Final = Path(__file__).with_name("gpaw_worker.py")
 """The program that runs under GPAW's interpreter."""
@@ -112,7 +112,7 @@ class GpawProcess:
             ) from None
         except (BrokenPipeError, EOFError):
             self.close()
-            raise ExternalError(self._last_words(), code="dft.ended") from None
+            raise ExternalError(self._last_words(), code=PROGRAM_ENDED) from None
         except BaseException:  # Ctrl-C too must not leave a process behind
             self.close()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from materialabs.store.filters.fields import FIELDS, VALUES
+from materialabs.store.filters.fields import FIELDS, NEWER, VALUES
 
 _TYPES: Final = {
     "strings": "list",
@@ -16,6 +16,8 @@ _NESTED: Final = {
     "elements_ratios": ("list", "share of each element, in the order of elements"),
     "lattice_vectors": ("list", "cell vectors"),
     "cartesian_site_positions": ("list", "positions of the sites"),
+    "fractional_site_positions": ("list", "positions in fractions of the cell vectors"),
+    "site_coordinate_span": ("string", "unit_cell, where the sites repeat"),
     "species": ("list", "what sits on the sites"),
     "species_at_sites": ("list", "name of the species on each site"),
     "assemblies": ("list", "not kept"),
@@ -71,12 +73,13 @@ REFERENCES: Final = {
 
 
 def described(entry: str, properties: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The data of ``/info/structures`` or ``/info/references``."""
+    """The data of ``/info/structures`` or ``/info/references``, as version 1.2 knows them."""
+    listed = {name: one for name, one in properties.items() if name not in NEWER}
     return {
         "id": entry,
         "type": "info",
         "formats": ["json"],
         "description": f"{entry.capitalize()} of this store.",
-        "properties": properties,
-        "output_fields_by_format": {"json": list(properties)},
+        "properties": listed,
+        "output_fields_by_format": {"json": list(listed)},
     }

@@ -15,7 +15,7 @@ from materialabs.server.definitions import REFERENCES, STRUCTURES, described
 from materialabs.store.database import reading
 from materialabs.store.documents import attributes
 from materialabs.store.export_pages import stored_records, values_of
-from materialabs.store.filters.fields import PREFIX, VALUES
+from materialabs.store.filters.fields import NEWER, PREFIX, VALUES
 from materialabs.store.filters.syntax import FilterError
 from materialabs.store.query import Page, Results
 from materialabs.store.references import references
@@ -23,7 +23,8 @@ from materialabs.store.store import Store
 
 GEOMETRY = frozenset(
     {"elements", "elements_ratios", "dimension_types", "lattice_vectors",
-     "cartesian_site_positions", "species", "species_at_sites", "assemblies"}
+     "cartesian_site_positions", "fractional_site_positions", "site_coordinate_span", "species",
+     "species_at_sites", "assemblies"}
 )  # fmt: skip
 """Attributes that need the crystal, not only its wide row."""
 
@@ -65,9 +66,9 @@ def router(store: Store, most: int) -> APIRouter:
         _check(response_format, page_limit, most)
         chosen = _fields(response_fields)
         results = Results(store.engine, filter, sort=sort, bare=False)
-        page = results.page(page_limit, page_cursor)
+        found, page = results.counted_page(page_limit, page_cursor)
         documents = _documents(store, page.rows, chosen)
-        count = Count(results.count(), len(store), page.cursor is not None)
+        count = Count(found, len(store), page.cursor is not None)
         return answer(
             request, documents, count,
             following=next_link(request, page.cursor), warnings=results.warnings,
@@ -178,8 +179,10 @@ def _documents(
     for place, row in enumerate(rows):
         values = attributes(row, None if crystals is None else crystals[place])
         values[VALUES] = told.get(row["id"])
+        shown = [name for name in values if name not in NEWER]
         if chosen is not None:
-            values = {name: values.get(name) for name in chosen - {"id", "type"}}
+            shown = sorted(chosen - {"id", "type"})
+        values = {name: values.get(name) for name in shown}
         entries.append({"id": row["name"], "type": "structures", "attributes": values})
     return entries
 

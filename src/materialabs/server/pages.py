@@ -70,7 +70,7 @@ def router(store: Store) -> APIRouter:
         head = [element("h1", "Crystals"), _form(asked)]
         try:
             results = Results(store.engine, asked["filter"], sort=sort, predicted=predicted)
-            found, count = results.page(ROWS, cursor), results.count()
+            count, found = results.counted_page(ROWS, cursor)
         except InputError as error:
             return page("Search", *head, element("p", str(error), class_="bad"), status=400)
         told = [element("p", one, class_="soft") for one in results.warnings]

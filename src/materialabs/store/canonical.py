@@ -13,6 +13,7 @@ from typing import Any
 
 import rfc8785
 
+from materialabs.crystals.files.plain import finite
 from materialabs.errors import InputError
 
 SIGNIFICANT_DIGITS = 12
@@ -41,15 +42,7 @@ def strict_json(document: Any) -> str:
     try:
         return json.dumps(document, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        return json.dumps(_finite(document), allow_nan=False, separators=(",", ":"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return json.dumps(finite(document), allow_nan=False, separators=(",", ":"))
 
 
 class _NotPlainError(Exception):

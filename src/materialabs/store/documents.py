@@ -52,6 +52,9 @@ def _geometry(crystal: Crystals) -> dict[str, Any]:
             for vector, flag in zip(crystal.lattice[0].tolist(), crystal.pbc[0], strict=True)
         ],
         "cartesian_site_positions": crystal.positions.tolist(),
+        # Fractions need all three vectors, and only what repeats has a cell to fill.
+        "fractional_site_positions": crystal.frac.tolist() if crystal.pbc.all() else None,
+        "site_coordinate_span": "unit_cell" if crystal.pbc.any() else None,
         "species": species,
         "species_at_sites": at_sites,
         "assemblies": None,

@@ -109,17 +109,12 @@ def values_of(records: Iterable[StoredRecord]) -> list[ExportedValue]:
 
 def structure_pages(store: Store, results: Results) -> Iterator[StoredPage]:
     """Structures that a filter selects, with their records."""
-    cursor = None
-    while True:
-        page = results.page(PAGE, cursor)
+    for page in results.pages(PAGE):
         if page.rows:
             numbers = [int(row["id"]) for row in page.rows]
             with reading(store.engine) as connection:
                 records = stored_records(connection, numbers)
             yield StoredPage(page.rows, store.crystals(numbers), records)
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 def composition_pages(store: Store) -> Iterator[StoredPage]:

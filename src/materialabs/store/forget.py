@@ -8,13 +8,19 @@ from sqlalchemy import Column, ColumnElement, Connection, delete, func, select, 
 
 from materialabs.ledger.entries import LogEntry
 from materialabs.store import schema
+from materialabs.store.blocks.packing import mark_changed, renew_block
 from materialabs.store.derive import entry_seconds
 from materialabs.store.observations import read_record
 from materialabs.store.records import Record
 from materialabs.store.rows import chunks
 from materialabs.store.units import base_unit
-from materialabs.store.values import level_key, narrow, refresh_preferred, value_row
-from materialabs.store.writer import refresh_sources
+from materialabs.store.values import (
+    level_key,
+    narrow,
+    refresh_preferred,
+    refresh_sources,
+    value_row,
+)
 
 
 def forget(connection: Connection, name: bytes) -> bool:
@@ -53,6 +59,7 @@ def forget(connection: Connection, name: bytes) -> bool:
     _forget_mentions(connection, row.id, record)
     if row.crystal_id is not None:
         _forget_crystal(connection, row.crystal_id)
+        renew_block(connection, row.crystal_id)
     _forget_names(connection, record)
     _forget_publication(connection, record.doi)
     return True
@@ -164,6 +171,7 @@ def _convert_values(connection: Connection, record: int, name: str, number: int,
     ).all()
     for one, row in zip(kept, rows, strict=True):
         if one.name == name:
+            mark_changed(connection, [row.crystal_id] if row.crystal_id else [])
             levels = {level_key(one.method.level): row.level_id} if one.method.level else {}
             fresh = value_row(one, record, row.crystal_id, {name: (number, base)}, levels)
             connection.execute(update(values).where(values.c.id == row.id).values(**fresh))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Select,
     and_,
     false,
     func,
@@ -23,14 +19,17 @@ from sqlalchemy import (
     true,
 )
 
-from materialabs.errors import InputError
 from materialabs.store import schema
+from materialabs.store.blocks.matching import TYPE, Matcher, source_of
+from materialabs.store.blocks.ordering import Key, Ranked
+from materialabs.store.blocks.reading import packed_until
+from materialabs.store.blocks.searching import BlockSearch
+from materialabs.store.cursors import read_cursor, write_cursor
 from materialabs.store.database import reading
-from materialabs.store.filters.fields import Kind, find_field
+from materialabs.store.filters.fields import Field, Kind, find_field
 from materialabs.store.filters.sql import Translator, element_condition
-from materialabs.store.filters.syntax import FilterError, parse
-from materialabs.store.filters.values import LARGEST_INTEGER
-from materialabs.store.records import METHOD_KINDS
+from materialabs.store.filters.syntax import And, Compare, Expression, FilterError, Or, parse
+from materialabs.store.rows import chunks
 
 PAGE = 1000
 """Structures fetched at a time when all results are streamed."""
@@ -39,14 +38,32 @@ MOST_SORT_KEYS = 8
 """Properties in one sort."""
 
 
+AHEAD = 32
+"""Pages of sorted results whose numbers are found at once, in the end, when all are streamed."""
+
+FEW = 2_000
+"""Structures of some elements that are found by an index; more are read from blocks of columns."""
+
+SMALL = 1_000_000
+"""Structures up to which their blocks are read faster than the table of sets of elements is."""
+
+FOUND_BY_INDEX = frozenset({"name", "formula", "source"})
+"""Columns of which one value is shared by few structures."""
+
+
 @dataclass(frozen=True)
 class SortKey:
-    """One property to sort by, and its value in SQL."""
+    """One property to sort by: its value in SQL, and in blocks of columns."""
 
     name: str
-    descending: bool
     column: ColumnElement[Any]
     textual: bool
+    in_blocks: Key
+
+    @property
+    def descending(self) -> bool:
+        """Whether large values come first."""
+        return self.in_blocks.descending
 
 
 @dataclass(frozen=True)
@@ -98,14 +115,17 @@ class Results:
         self._systems = true() if expression is None else element_condition(expression)
         self.keys = _sort_keys(sort, translator)
         self.warnings = translator.warnings
+        find = lru_cache(maxsize=None)(translator.find)
+        self._matcher = Matcher(expression, find, predicted)
+        self._rare: bool | None = None
+        self._pinned = expression is not None and _is_pinned(expression, find)
+
+    # -- counts and pages -------------------------------------------------------------------------
 
     def count(self) -> int:
         """How many structures there are."""
-        query = select(func.count()).select_from(schema.structures).where(self.condition)
-        if self._systems is not None:
-            query = select(func.coalesce(func.sum(schema.systems.c.count), 0)).where(self._systems)
         with reading(self._engine) as connection:
-            return int(connection.execute(query).scalar_one())
+            return self._count(connection)
 
     def page(self, size: int = PAGE, cursor: str | None = None) -> Page:
         """One page of wide rows.
@@ -120,33 +140,94 @@ class Results:
         with reading(self._engine) as connection:
             return self._page(connection, size, cursor)
 
-    def _page(self, connection: Connection, size: int, cursor: str | None) -> Page:
-        query = self._query(size + 1, cursor)
-        rows = [dict(row) for row in connection.execute(query).mappings()]
-        more = len(rows) > size
-        rows = rows[:size]
-        last = self._cursor(rows[-1]) if more and rows else None
-        for row in rows:
-            for place in range(len(self.keys)):
-                row.pop(f"sort_{place}", None)
-        return Page(rows, last)  # type: ignore[arg-type]
+    def counted_page(self, size: int = PAGE, cursor: str | None = None) -> tuple[int, Page]:
+        """How many structures there are, and one page of them, both of the same moment."""
+        with reading(self._engine) as connection:
+            stop = packed_until(connection)
+            if self._systems is not None and not 0 < stop <= SMALL:
+                count = self._count(connection)
+                self._rare = count <= FEW
+                return count, self._page(connection, size, cursor)
+            self._rare = False
+            search = self._search(connection)
+            if search is None:
+                return self._count(connection), self._page(connection, size, cursor)
+            found = search.page(size + 1, self._marks(cursor), counting=True)
+            return search.counted, self._shown(connection, found, size)
 
-    def _query(self, size: int, cursor: str | None) -> Select[Any]:
-        """The wide rows of one page; the ids are found and sorted first, from the indexes alone."""
+    def _count(self, connection: Connection) -> int:
+        if self._systems is not None:
+            systems = schema.systems.c
+            query = select(func.coalesce(func.sum(systems.count), 0)).where(self._systems)
+            return int(connection.execute(query).scalar_one())
+        search = self._search(connection)
+        if search is not None:
+            return search.count()
+        query = select(func.count()).select_from(schema.structures).where(self.condition)
+        return int(connection.execute(query).scalar_one())
+
+    def _page(self, connection: Connection, size: int, cursor: str | None) -> Page:
+        found = self._first(connection, size + 1, self._marks(cursor))
+        return self._shown(connection, found, size)
+
+    def _first(self, connection: Connection, size: int, marks: list[Any] | None) -> list[Ranked]:
+        """The first structures behind a cursor, in order."""
+        search = self._search(connection)
+        if search is None:
+            return self._ranked(connection, None, marks, size)
+        return search.page(size, marks, counting=False)
+
+    def _search(self, connection: Connection) -> BlockSearch | None:
+        """The search through blocks of columns; ``None`` where an index finds all at once."""
+        if self._pinned or (self._matcher.expression is None and not self.keys):
+            return None
+        stop = packed_until(connection)
+        if not stop or self._is_rare(connection):
+            return None
+        keys = [key.in_blocks for key in self.keys]
+        return BlockSearch(connection, self._matcher, keys, stop, self._ranked, self._counted)
+
+    def _is_rare(self, connection: Connection) -> bool:
+        """Whether an index finds the few structures of the elements that are asked for."""
+        if self._rare is None:
+            self._rare = self._systems is not None and self._count(connection) <= FEW
+        return self._rare
+
+    def _marks(self, cursor: str | None) -> list[Any] | None:
+        return None if cursor is None else read_cursor(cursor, [key.textual for key in self.keys])
+
+    def _shown(self, connection: Connection, found: list[Ranked], size: int) -> Page:
+        """The wide rows of ranked structures; one more than ``size`` tells that there is more."""
+        chosen = found[:size]
+        cursor = write_cursor(chosen[-1]) if chosen and len(found) > size else None
+        return Page(_rows(connection, chosen), cursor)
+
+    # -- in SQL -----------------------------------------------------------------------------------
+
+    def _counted(self, connection: Connection, within: ColumnElement[bool]) -> int:
+        """How many structures the filter selects among some."""
         table = schema.structures
-        marks = [key.column.label(f"sort_{place}") for place, key in enumerate(self.keys)]
-        chosen = select(table.c.id, *marks).where(self.condition)
-        if cursor is not None:
-            chosen = chosen.where(self._after(_read_cursor(cursor, self.keys)))
+        query = select(func.count()).select_from(table).where(self.condition, within)
+        return int(connection.execute(query).scalar_one())
+
+    def _ranked(
+        self,
+        connection: Connection,
+        within: ColumnElement[bool] | None,
+        marks: list[Any] | None,
+        size: int,
+    ) -> list[Ranked]:
+        """The first structures behind a cursor that the filter selects among some, in order."""
+        table = schema.structures
         columns = [key.column for key in self.keys]
-        chosen = chosen.order_by(*self._order(columns), table.c.id).limit(size)
-        inner = chosen.subquery("chosen")
-        found = [inner.c[mark.name] for mark in marks]
-        return (
-            select(table, *found)
-            .join(inner, inner.c.id == table.c.id)
-            .order_by(*self._order(found), table.c.id)
-        )
+        labels = [column.label(f"sort_{place}") for place, column in enumerate(columns)]
+        chosen = select(table.c.id, *labels).where(self.condition)
+        if within is not None:
+            chosen = chosen.where(within)
+        if marks is not None:
+            chosen = chosen.where(self._after(marks))
+        rows = connection.execute(chosen.order_by(*self._order(columns), table.c.id).limit(size))
+        return [(list(row[1:]), int(row[0])) for row in rows]
 
     def _order(self, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
         """The order of the sort keys, unknown values last."""
@@ -170,24 +251,60 @@ class Results:
             reached = or_(beyond, and_(same, reached))
         return reached
 
-    def _cursor(self, row: Mapping[str, Any]) -> str:
-        marks = [row[f"sort_{place}"] for place in range(len(self.keys))]
-        text = json.dumps([*marks, row["id"]], separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    # -- all of them ------------------------------------------------------------------------------
+
+    def pages(self, size: int = PAGE) -> Iterator[Page]:
+        """All pages of wide rows, in constant memory.
+
+        Where they are sorted, the numbers of more and more are found at once, since finding those
+        of one page costs as much.
+        """
+        ahead = size
+        marks: list[Any] | None = None
+        while True:
+            with reading(self._engine) as connection:
+                found = self._first(connection, ahead + 1, marks)
+            for start in range(0, max(1, min(len(found), ahead)), size):
+                part = found[start : min(start + size, ahead)]
+                more = start + size < len(found)
+                with reading(self._engine) as connection:
+                    rows = _rows(connection, part)
+                yield Page(rows, write_cursor(part[-1]) if more else None)
+            if len(found) <= ahead:
+                return
+            marks = [*found[ahead - 1][0], found[ahead - 1][1]]
+            ahead = min(2 * ahead, AHEAD * size) if self.keys else size
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """All wide rows, a page at a time."""
-        cursor = None
-        while True:
-            page = self.page(PAGE, cursor)
+        for page in self.pages():
             yield from page.rows
-            if page.cursor is None:
-                return
-            cursor = page.cursor
 
     def names(self) -> list[str]:
         """Names of all structures, in order."""
         return [row["name"] for row in self]
+
+
+def _rows(connection: Connection, chosen: Sequence[Ranked]) -> list[Mapping[str, Any]]:
+    """The wide rows of these structures, in their order."""
+    table = schema.structures
+    rows: dict[int, Mapping[str, Any]] = {}
+    for chunk in chunks([number for _, number in chosen]):
+        query = select(table).where(table.c.id.in_(chunk))
+        rows.update((row["id"], dict(row)) for row in connection.execute(query).mappings())
+    return [rows[number] for _, number in chosen if number in rows]
+
+
+def _is_pinned(expression: Expression, find: Callable[[str], Field]) -> bool:
+    """Whether a filter asks for a value that few structures share, so that an index finds them."""
+    match expression:
+        case And(parts):
+            return any(_is_pinned(part, find) for part in parts)
+        case Or(parts):
+            return all(_is_pinned(part, find) for part in parts)
+        case Compare(name, "=", _):
+            return find(name).column in FOUND_BY_INDEX
+    return False
 
 
 class _NarrowKinds(Mapping[str, Kind]):
@@ -220,7 +337,6 @@ def narrow_kinds(connection: Connection) -> dict[str, Kind]:
             select(values.id)
             .where(
                 values.name_id == names.id,
-                values.method.in_(range(len(METHOD_KINDS))),  # so that the index leads there
                 values.number.is_(None),
                 values.text.is_not(None),
             )
@@ -246,30 +362,12 @@ def _sort_keys(text: str, translator: Translator) -> list[SortKey]:
         if not found.sortable and found.column == "" and found.kind not in ("float", "string"):
             raise FilterError(f"Results cannot be sorted by {name.lstrip('-')}.")
         textual = found.kind == "string" or found.name == "type"
-        keys.append(SortKey(found.name, descending, translator.column(found), textual))
+        key = _key_in_blocks(found, descending=descending, predicted=translator.predicted)
+        keys.append(SortKey(found.name, translator.column(found), textual, key))
     return keys
 
 
-def _read_cursor(text: str, keys: Sequence[SortKey]) -> list[Any]:
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        values = json.loads(raw)
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise InputError("This page does not exist: take the link of the page before.") from error
-    if not isinstance(values, list) or len(values) != len(keys) + 1 or not _fits(values, keys):
-        raise InputError("This page does not exist: take the link of the page before.")
-    return values
-
-
-def _fits(values: list[Any], keys: Sequence[SortKey]) -> bool:
-    """Whether a cursor's values are of the types of the columns that they are compared with."""
-    *marks, last = values
-    return _is_number(last) and isinstance(last, int) and all(
-        mark is None or (isinstance(mark, str) and "\0" not in mark if key.textual
-                         else _is_number(mark))
-        for mark, key in zip(marks, keys, strict=True)
-    )  # fmt: skip
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= LARGEST_INTEGER
+def _key_in_blocks(found: Field, *, descending: bool, predicted: bool) -> Key:
+    if found.name == "type":
+        return Key(None, descending, TYPE)
+    return Key(source_of(found, predicted=predicted), descending)

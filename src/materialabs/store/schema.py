@@ -24,10 +24,11 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    literal_column,
 )
 from sqlalchemy.types import TypeEngine
 
-DATABASE_VERSION: Final = 2
+DATABASE_VERSION: Final = 3
 """Of the tables below; an older store is migrated (:mod:`materialabs.store.migrations`), a newer
 one refused."""
 
@@ -46,6 +47,8 @@ metadata = MetaData()
 _RowId: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
 # Texts compare byte by byte on both databases, so that both sort alike.
 _Text: TypeEngine[str] = Text().with_variant(Text(collation="C"), "postgresql")
+
+_TEXT_STANDS = literal_column("text").is_not(None)
 
 store_info = Table(
     "store_info",
@@ -199,21 +202,30 @@ structures = Table(
     # The preferred value of each property that is filtered most: without models, and of models.
     *(Column(name, Double) for name in WIDE_PROPERTIES),
     *(Column(f"{name}_model", Double) for name in WIDE_PROPERTIES),
-    Index("structures_by_gap", "crystal_system", "band_gap"),
-    Index("structures_by_band_gap", "band_gap"),
-    Index("structures_by_size", "nelements", "band_gap"),
-    # Elements with a crystal system, a gap or an energy, answered without looking at any row.
-    Index("structures_by_system", "system_id", "crystal_system", "band_gap", "formation_energy"),
+    # What few crystals share; all else is found in the blocks below.
+    Index("structures_by_system", "system_id"),
     Index("structures_by_formula", "formula"),
-    Index("structures_by_anonymous", "formula_anonymous"),
-    Index("structures_by_group", "space_group"),
     Index("structures_by_source", "source"),
-    Index("structures_by_hull", "hull_distance"),
-    # A narrow copy of what is compared most: where many rows fit, it is read instead of them.
-    Index("structures_scanned", "nelements", "nsites", "system_id", "crystal_system",
-          "space_group", "density", "volume", "band_gap", "formation_energy", "hull_distance"),
-)  # fmt: skip
+)
 """One wide row for each crystal: what is filtered and sorted most."""
+
+structure_blocks = Table(
+    "structure_blocks",
+    metadata,
+    Column("name", _Text, primary_key=True),
+    Column("block", _RowId, primary_key=True),
+    Column("stop", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+"""The wide rows and the narrow values once more, column by column, for crystals up to number
+``stop`` (:mod:`materialabs.store.blocks`)."""
+
+structure_changes = Table(
+    "structure_changes",
+    metadata,
+    Column("id", _RowId, primary_key=True, autoincrement=False),
+)
+"""Crystals whose rows in blocks are out of date; without these notes verification names them."""
 
 property_names = Table(
     "property_names",
@@ -263,8 +275,10 @@ property_values = Table(
     Column("number", Double),
     Column("text", _Text),
     Column("uncertainty", Double),
-    Index("property_values_by_number", "name_id", "method", "number"),
-)
+    Index("property_values_by_name", "name_id", "method", "level_id"),
+    Index("property_values_of_texts", "name_id", sqlite_where=_TEXT_STANDS,
+          postgresql_where=_TEXT_STANDS),
+)  # fmt: skip
 """Every value of every property in its base unit: the narrow table."""
 
 # -- operational ----------------------------------------------------------------------------------
@@ -331,12 +345,12 @@ access_checkpoints = Table(
 
 OPERATIONAL: Final = frozenset(
     {"access_keys", "imports", "mirrors", "store_info", "witnessed_logs", "access_entries",
-     "access_checkpoints"}
+     "access_checkpoints", "structure_changes"}
 )  # fmt: skip
 """Tables that verification leaves out, and nothing else."""
 
 DERIVED: Final = frozenset(
     {"systems", "structures", "property_names", "levels", "literature", "mentions",
-     "property_values"}
+     "property_values", "structure_blocks"}
 )  # fmt: skip
 """Tables that verification recomputes and compares."""

@@ -17,6 +17,7 @@ from materialabs.errors import InputError, IntegrityError, NotFound, ResourceErr
 from materialabs.ledger.entries import LogEntry, key_fields, signed_entry
 from materialabs.ledger.keys import ContributorKey
 from materialabs.store import schema
+from materialabs.store.blocks.packing import pack_all
 from materialabs.store.database import open_database, reading, refresh_statistics, writing
 from materialabs.store.identity import Identity, key_folder, open_identity
 from materialabs.store.log import (
@@ -297,8 +298,14 @@ class Store:
         """Let go of the database."""
         if self._wrote:
             with suppress(ResourceError):
-                refresh_statistics(self.engine)
+                self.settle()
         self.engine.dispose()
+
+    def settle(self) -> None:
+        """Bring up to date what queries go by, as closing does after a write."""
+        with writing(self.engine) as connection:
+            pack_all(connection)
+        refresh_statistics(self.engine)
 
     def __enter__(self) -> Self:
         return self

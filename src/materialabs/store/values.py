@@ -11,9 +11,10 @@ from sqlalchemy import Connection, bindparam, select, update
 from materialabs.errors import InputError
 from materialabs.levels import Level
 from materialabs.store import schema
+from materialabs.store.blocks.packing import mark_changed
 from materialabs.store.canonical import canonical_json
 from materialabs.store.derive import preferred
-from materialabs.store.observations import PreparedRecord
+from materialabs.store.observations import PreparedRecord, read_record
 from materialabs.store.records import METHOD_KINDS, Property
 from materialabs.store.rows import chunks, insert_rows, lookup, next_id
 from materialabs.store.units import base_unit, to_base
@@ -195,6 +196,7 @@ def refresh_preferred(connection: Connection, crystal_ids: set[int]) -> None:
         {"crystal": crystal, **wide_values(found.get(crystal, {}))}
         for crystal in sorted(crystal_ids)
     ]
+    mark_changed(connection, crystal_ids)
     wide: dict[str, Any] = {name: bindparam(name) for name in _wide_names()}
     connection.execute(
         update(schema.structures)
@@ -202,6 +204,21 @@ def refresh_preferred(connection: Connection, crystal_ids: set[int]) -> None:
         .values(**wide),
         parameters,
     )
+
+
+def refresh_sources(connection: Connection, crystal_ids: set[int]) -> None:
+    """Name the source of these crystals again: that of the first record that stands."""
+    mark_changed(connection, crystal_ids)
+    table = schema.records
+    for number in sorted(crystal_ids):
+        body = connection.execute(
+            select(table.c.body).where(table.c.crystal_id == number).order_by(table.c.id).limit(1)
+        ).scalar_one()
+        connection.execute(
+            update(schema.structures)
+            .where(schema.structures.c.id == number)
+            .values(source=read_record(bytes(body)).source or None)
+        )
 
 
 def _wide_name_ids(connection: Connection) -> dict[int, str]:

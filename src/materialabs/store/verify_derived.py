@@ -20,6 +20,7 @@ from materialabs.store.derive import (
 from materialabs.store.observations import read_record
 from materialabs.store.units import base_unit
 from materialabs.store.values import MOST_VALUES, level_key, value_row, wide_values
+from materialabs.store.verify_blocks import block_problems
 from materialabs.store.verify_log import parsed, raw
 from materialabs.store.writer import mentions_of
 
@@ -42,6 +43,7 @@ def derived_problems(connection: Connection) -> Found:
     yield from _structure_problems(connection, facts)
     yield from _name_problems(connection, facts)
     yield from _mention_problems(connection, facts)
+    yield from block_problems(connection)
 
 
 class _Facts:

@@ -12,12 +12,18 @@ from sqlalchemy import Connection, bindparam, select, update
 from materialabs.errors import InputError, IntegrityError
 from materialabs.ledger.notes import Signer
 from materialabs.store import schema
+from materialabs.store.blocks.packing import mark_changed, pack_full
 from materialabs.store.derive import crystal_name, entry_seconds
 from materialabs.store.log import append, read_state
-from materialabs.store.observations import PreparedCrystals, PreparedRecord, read_record
+from materialabs.store.observations import PreparedCrystals, PreparedRecord
 from materialabs.store.records import Property
 from materialabs.store.rows import chunks, insert_rows, lookup, next_id
-from materialabs.store.values import refresh_preferred, store_values, unit_conflicts
+from materialabs.store.values import (
+    refresh_preferred,
+    refresh_sources,
+    store_values,
+    unit_conflicts,
+)
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,7 @@ def store_contents(
     _mark_superseded(connection, lacking)
     restored = {ids[r.crystal] for r in lacking if r.crystal and r.hash in places}
     refresh_sources(connection, restored)
+    pack_full(connection)
     return made
 
 
@@ -324,6 +331,7 @@ def _touch(
             newest[number] = max(newest.get(number, 0), entry_seconds(record.entry.time))
     if not newest:
         return
+    mark_changed(connection, newest)
     table = schema.structures
     connection.execute(
         update(table)
@@ -381,17 +389,3 @@ def _mark_superseded(connection: Connection, records: Sequence[PreparedRecord]) 
         connection.execute(update(table).where(chosen).values(superseded=True))
         rows = connection.execute(select(table.c.crystal_id).where(chosen))
         refresh_preferred(connection, {row.crystal_id for row in rows if row.crystal_id})
-
-
-def refresh_sources(connection: Connection, crystal_ids: set[int]) -> None:
-    """Name the source of these crystals again: that of the first record that stands."""
-    table = schema.records
-    for number in sorted(crystal_ids):
-        body = connection.execute(
-            select(table.c.body).where(table.c.crystal_id == number).order_by(table.c.id).limit(1)
-        ).scalar_one()
-        connection.execute(
-            update(schema.structures)
-            .where(schema.structures.c.id == number)
-            .values(source=read_record(bytes(body)).source or None)
-        )

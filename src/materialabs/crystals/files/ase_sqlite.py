@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.files import ase_json
-from materialabs.crystals.files.entries import Parsed, Refused
+from materialabs.crystals.files.entries import UNREADABLE, Parsed, Refused
 from materialabs.crystals.files.opening import Source
 from materialabs.errors import FileError, one_line
 
@@ -57,10 +57,8 @@ def _rows(connection: sqlite3.Connection) -> Iterator[Parsed]:
         place = f"row {row['id']}"
         try:
             entry = ase_json.entry_from_fields(_unpacked(row))
-        except FileError as error:
-            yield Refused(place, str(error))
-        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-            yield Refused(place, f"cannot be read: {one_line(error)}")
+        except UNREADABLE as error:
+            yield Refused.because(place, error)
         else:
             entry.place = place
             yield entry

@@ -12,7 +12,7 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.columns import is_missing
 from materialabs.crystals.files.ase_json import OWN
 from materialabs.crystals.files.names import fields_from
-from materialabs.crystals.files.plain import plain, present_rows
+from materialabs.crystals.files.plain import finite, plain, present_rows
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -97,7 +97,8 @@ def atoms_of(crystals: Crystals, index: int) -> tuple[Atoms, dict[str, Any]]:
     from ase import Atoms
 
     start, stop = int(crystals.offsets[index]), int(crystals.offsets[index + 1])
-    columns = {name: plain(value) for name, value in crystals.columns.row(index).items()}
+    row = {name: finite(plain(value)) for name, value in crystals.columns.row(index).items()}
+    columns = {name: value for name, value in row.items() if value is not None}
     atoms = Atoms(
         numbers=crystals.numbers[start:stop],
         positions=crystals.frac[start:stop] @ crystals.lattice[index],
@@ -122,7 +123,7 @@ def atoms_of(crystals: Crystals, index: int) -> tuple[Atoms, dict[str, Any]]:
         from ase.calculators.singlepoint import SinglePointCalculator
 
         atoms.calc = SinglePointCalculator(atoms, **results)
-    return atoms, {"columns": fields_from(columns), "sites": sites}
+    return atoms, {"columns": fields_from(columns), "sites": finite(sites)}
 
 
 def _results(columns: dict[str, Any], count: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,15 +20,15 @@ from materialabs.crystals.columns import (
 from materialabs.crystals.files.limits import Limits
 from materialabs.crystals.occupancy import Occupancy
 from materialabs.crystals.validate import check_arrays
-from materialabs.elements import SYMBOLS
-from materialabs.errors import FileError
+from materialabs.elements import NUMBER_OF
+from materialabs.errors import FileError, one_line
 
 Shares = dict[int, float]
 """Atomic number to occupied fraction."""
 
 PERIODIC = (True, True, True)
 
-_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if symbol} | {"D": 1, "T": 1}
+_NUMBERS = NUMBER_OF | {"D": 1, "T": 1}
 
 OVERFULL = 1.01
 """Fractions of a site that sum to at most this were rounded in print and are scaled to one."""
@@ -76,6 +76,15 @@ class Refused:
     place: str
     reason: str
 
+    @classmethod
+    def because(cls, place: str, error: Exception) -> Refused:
+        """What a parser stumbled on; our own sentences stand alone."""
+        ours = isinstance(error, FileError)
+        return cls(place, str(error) if ours else f"cannot be read: {one_line(error)}")
+
+
+UNREADABLE: Final = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""What damaged numbers and texts raise in a parser; a FileError is among them."""
 
 Parsed = Entry | Refused
 

@@ -14,12 +14,12 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.columns import is_missing
 from materialabs.crystals.files.ase_json import full_stress
 from materialabs.crystals.files.cells import completed, fractional
-from materialabs.crystals.files.entries import Entry, Parsed, Refused, numbers_of
+from materialabs.crystals.files.entries import UNREADABLE, Entry, Parsed, Refused, numbers_of
 from materialabs.crystals.files.names import columns_from, fields_from
 from materialabs.crystals.files.opening import Source
-from materialabs.crystals.files.plain import plain
+from materialabs.crystals.files.plain import json_text, plain
 from materialabs.elements import SYMBOLS
-from materialabs.errors import FileError, one_line
+from materialabs.errors import FileError
 
 _PAIR: Final = re.compile(
     r"""\s*(?:"((?:[^"\\]|\\.)*)"|([^\s=]+))"""
@@ -76,11 +76,8 @@ def read_extxyz(source: Source) -> Iterator[Parsed]:
             if len(body) < count:
                 raise FileError(f"ends after {len(body)} of its {count} atoms")
             entry = _frame(comment, body)
-        except FileError as error:
-            yield Refused(place, str(error))
-            continue
-        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-            yield Refused(place, f"cannot be read: {one_line(error)}")
+        except UNREADABLE as error:
+            yield Refused.because(place, error)
             continue
         entry.place = place
         entry.columns.setdefault("id", f"{source.stem}-{index}" if index > 1 else source.stem)
@@ -326,4 +323,4 @@ def _value_text(value: Any) -> str:
         return repr(value)
     if isinstance(value, str) and _WORD.fullmatch(value) and _value(value) == value:
         return value
-    return _quoted("_JSON " + json.dumps(value))
+    return _quoted("_JSON " + json_text(value))

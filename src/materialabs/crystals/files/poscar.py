@@ -18,8 +18,6 @@ from materialabs.elements import SYMBOLS
 from materialabs.errors import FileError, one_line
 
 _ELEMENTS: Final = frozenset(SYMBOLS[1:]) | {"D", "T"}
-_LONGEST_COMMENT: Final = 40
-"""Characters; the length of SYSTEM that VASP keeps."""
 
 
 def read_poscar(source: Source) -> Iterator[Parsed]:

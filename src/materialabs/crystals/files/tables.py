@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from materialabs.crystals.files.entries import Entry, Parsed, Refused
+from materialabs.crystals.files.entries import UNREADABLE, Entry, Parsed, Refused
 from materialabs.crystals.files.json_objects import STRUCTURES, entries_in, entry_from_cif_field
 from materialabs.crystals.files.names import ID_FIELDS
 from materialabs.crystals.files.opening import Source
@@ -59,10 +59,8 @@ def _row(cells: dict[str, str], field: str, place: str) -> Parsed:
         return Refused(place, f"has an empty {field!r}")
     try:
         parsed = _crystal(text, field, fields, place)
-    except FileError as error:
-        return Refused(place, str(error))
-    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        return Refused(place, f"cannot be read: {one_line(error)}")
+    except UNREADABLE as error:
+        return Refused.because(place, error)
     if isinstance(parsed, Entry):
         parsed.place = place
     return parsed

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.files import ase_json
-from materialabs.crystals.files.entries import Parsed, Refused
+from materialabs.crystals.files.entries import UNREADABLE, Parsed, Refused
 from materialabs.crystals.files.opening import Source
-from materialabs.errors import FileError, one_line
+from materialabs.errors import FileError
 
 MAGIC: Final = (b"- of Ulm", b"AFFormat")
 TAG: Final = b"ASE-Trajectory"
@@ -33,10 +33,8 @@ def read_trajectory(source: Source) -> Iterator[Parsed]:
                     header = {name: fields[name] for name in _HEADER if name in fields}
                 whole = fields if "numbers" in fields else header | fields
                 entry = ase_json.entry_from_fields(_row(whole))
-            except FileError as error:
-                yield Refused(place, str(error))
-            except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-                yield Refused(place, f"cannot be read: {one_line(error)}")
+            except UNREADABLE as error:
+                yield Refused.because(place, error)
             else:
                 entry.place = place
                 name = f"{source.stem}-{index + 1}" if index else source.stem

@@ -6,7 +6,6 @@ import bz2
 import csv
 import gzip
 import io
-import json
 import lzma
 import os
 import re
@@ -21,7 +20,7 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.files import ase_writer, cif_writer, extxyz, optimade, poscar
 from materialabs.crystals.files import pymatgen_json as pymatgen_form
 from materialabs.crystals.files.names import fields_from
-from materialabs.crystals.files.plain import plain
+from materialabs.crystals.files.plain import json_text, plain
 from materialabs.crystals.files.rows import rows_of
 from materialabs.errors import InputError, ResourceError, one_line
 
@@ -49,7 +48,7 @@ def _poscar_pieces(crystals: Crystals) -> Iterator[str]:
 def _json_pieces(crystals: Crystals) -> Iterator[str]:
     documents = pymatgen_form.documents_of(crystals)
     if len(crystals) == 1:
-        yield json.dumps(next(documents))
+        yield json_text(next(documents))
         return
     yield from _listed(documents)
 
@@ -57,27 +56,27 @@ def _json_pieces(crystals: Crystals) -> Iterator[str]:
 def _listed(documents: Iterable[dict[str, Any]]) -> Iterator[str]:
     separator = "["
     for document in documents:
-        yield separator + json.dumps(document)
+        yield separator + json_text(document)
         separator = ",\n"
     yield "]\n"
 
 
 def _row_pieces(crystals: Crystals) -> Iterator[str]:
     for row in rows_of(crystals):
-        yield json.dumps(row) + "\n"
+        yield json_text(row) + "\n"
 
 
 def _optimade_pieces(crystals: Crystals) -> Iterator[str]:
-    head = json.dumps(optimade.document_of(crystals))
+    head = json_text(optimade.document_of(crystals))
     yield head[:-1] + ', "data": '
     yield from _listed(optimade.resources_of(crystals))
     yield "}\n"
 
 
 def _optimade_lines(crystals: Crystals) -> Iterator[str]:
-    yield json.dumps({"x-optimade": {"api_version": optimade.VERSION}}) + "\n"
+    yield json_text({"x-optimade": {"api_version": optimade.VERSION}}) + "\n"
     for resource in optimade.resources_of(crystals):
-        yield json.dumps(resource) + "\n"
+        yield json_text(resource) + "\n"
 
 
 def _csv_pieces(crystals: Crystals) -> Iterator[str]:
@@ -87,7 +86,7 @@ def _csv_pieces(crystals: Crystals) -> Iterator[str]:
     for index, (name, block) in enumerate(zip(crystals.ids(), blocks, strict=True)):
         row = crystals.columns.row(index)
         cells = [plain(row[name]) if name in row else "" for name in names]
-        texts = [json.dumps(cell) if isinstance(cell, (list, dict)) else cell for cell in cells]
+        texts = [json_text(cell) if isinstance(cell, (list, dict)) else cell for cell in cells]
         yield _csv_line([name, *texts, block])
 
 

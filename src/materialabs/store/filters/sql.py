@@ -87,17 +87,18 @@ class Translator:
             case Not(part):
                 return not_(self.condition(part))
             case Compare(name, sign, value):
-                return self._compare(self._field(name), sign, value)
+                return self._compare(self.find(name), sign, value)
             case Known(name, known):
-                return self._known(self._field(name), known)
+                return self._known(self.find(name), known)
             case Match():
-                return self._match(self._field(expression.name), expression)
+                return self._match(self.find(expression.name), expression)
             case Length(name, sign, count):
-                return self._length(self._field(name), sign, count)
+                return self._length(self.find(name), sign, count)
             case Has():
                 return self._has(expression)
 
-    def _field(self, name: str) -> Field:
+    def find(self, name: str) -> Field:
+        """The property behind a name, refused where filters may not name it."""
         found = find_field(name, self.narrow, bare=self.bare, warnings=self.warnings)
         if not found.queryable:
             raise UnsupportedError(f"Filtering on {found.name} is not supported.")
@@ -162,7 +163,7 @@ class Translator:
     def _has(self, wanted: Has) -> Condition:
         if len(wanted.names) > 1:
             raise UnsupportedError("Lists read side by side are not supported.")
-        found = self._field(wanted.names[0])
+        found = self.find(wanted.names[0])
         if found.kind == "none":
             return _nothing()
         if found.kind not in ("strings", "integers"):

@@ -156,8 +156,8 @@ def _check_size(text: str) -> None:
         )
     if not text.strip():
         raise FilterError("The filter is empty.")
-    if "\0" in text:
-        raise FilterError("A filter holds no null characters.")
+    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise FilterError("A filter holds no null characters and no halves of characters.")
     depth = deepest = comparisons = 0
     quoted = escaped = False
     for sign in text:

@@ -1,0 +1,185 @@
+"""Judge a way of learning on folds, and prove that nothing judged was ever seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialabs.errors import InputError, IntegrityError
+from materialabs.networks import cards
+from materialabs.networks.splits import Split
+from materialabs.predictions import Prediction
+from materialabs.progress import track
+from materialabs.transfer.described import Described
+from materialabs.transfer.folds import FoldPlan
+from materialabs.transfer.learning import learn
+from materialabs.transfer.sources import Source
+from materialabs.transfer.strategies import Strategy
+from materialabs.transfer.tables import Measurements
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+class Learner(Protocol):
+    """Learns from rows and predicts others.
+
+    It is handed nothing of the rows that it is judged on but what describes them.
+    """
+
+    def __call__(
+        self, learned: Described, targets: Floats, groups: Rows, judged: Described
+    ) -> Prediction:
+        """Predict ``judged`` after learning from ``learned`` and its targets [n, k]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Predictions of rows by models that had not seen them.
+
+    Parameters
+    ----------
+    rows
+        int64 [m], positions of rows; each once, unless folds overlap.
+    fold
+        int64 [m], the fold that each was judged in.
+    told
+        The m predictions.
+    """
+
+    rows: Rows
+    fold: Rows
+    told: Prediction
+
+
+def judge(
+    described: Described, targets: Floats, plan: FoldPlan, learner: Learner,
+    *, sources: Sequence[Source] = (), progress: bool | None = False,
+) -> Judged:  # fmt: skip
+    """Let a learner predict every fold from the others.
+
+    Parameters
+    ----------
+    described, targets
+        n rows and their targets [n, k].
+    plan
+        The folds.
+    learner
+        What is judged.
+    sources
+        Pretrained parts; a learner that changes one of them is found out.
+    progress
+        Draw a bar or not; ``None`` draws on a terminal.
+    """
+    before = [source.fingerprint() for source in sources]
+    rows, folds, parts = [], [], []
+    for number, cut in enumerate(track(plan.outer, label="judging, fold by fold", show=progress)):
+        parts.append(_predicted(described, targets, plan, cut, learner))
+        rows.append(cut.test)
+        folds.append(np.full(len(cut.test), number))
+        _require_unchanged(sources, before)
+    return Judged(np.concatenate(rows), np.concatenate(folds), Prediction.concat(parts))
+
+
+def learner_of(measured: Measurements, strategies: Sequence[Strategy], *, seed: int = 0) -> Learner:
+    """The learner that this room is about: strategies weighed by nested validation."""
+
+    def predict(learned: Described, targets: Floats, groups: Rows, judged: Described) -> Prediction:
+        found = learn(learned, targets, measured.head, groups, strategies, seed=seed)
+        return found.told(judged)
+
+    return predict
+
+
+def check_no_leak(
+    described: Described, targets: Floats, plan: FoldPlan, make_learner: Callable[[], Learner]
+) -> None:
+    """Refuse a learner whose predictions of a fold depend on that fold's own targets.
+
+    The whole plan is run twice: as it is, and with other targets in the last fold. Until the last
+    fold is judged a learner has been handed these rows to learn from; what it keeps of them,
+    inside itself or in a pretrained part that it changes, shows in the predictions.
+
+    Parameters
+    ----------
+    described, targets, plan
+        As in :func:`judge`.
+    make_learner
+        Makes the learner anew for each run.
+    """
+    last = len(plan.outer) - 1
+    scrambled = targets.copy()
+    own = plan.outer[last].test
+    scrambled[own] = np.roll(targets[own], 1, axis=0)[::-1]
+    if np.array_equal(scrambled, targets):
+        raise InputError("All targets of the last fold are equal: a leak would not show.")
+    told = []
+    for given in (targets, scrambled):
+        judged = judge(described, given, plan, make_learner())
+        told.append(judged.told.mean[judged.fold == last])
+    if not np.array_equal(told[0], told[1]):
+        raise IntegrityError(
+            "Predictions of a fold change with that fold's own targets: the learner keeps what it "
+            "has learned from one fold to the next. Start each fold with a fresh copy.",
+            code="transfer.leak",
+        )
+
+
+def figures_of(measured: Measurements, judged: Judged) -> dict[str, Any]:
+    """Errors, coverage and worst cases over all folds, and what each fold reached."""
+    truth, cells = measured.targets[judged.rows], measured.compositions[judged.rows]
+    told = judged.told.replace(ids=tuple(f"row {row}" for row in measured.rows[judged.rows]))
+    if measured.head.classes:
+        figures = cards.class_figures(told, truth, cells.reduced_formulas())
+        figures["balanced_accuracy"] = balanced_accuracy(told.probability, truth)
+    else:
+        figures = cards.number_figures(told, truth[:, 0], cells)
+    figures["folds"] = [
+        _fold_figures(judged.told.mean[mine], truth[mine], bool(measured.head.classes))
+        for mine in (judged.fold == number for number in range(int(judged.fold.max()) + 1))
+    ]
+    return figures
+
+
+def balanced_accuracy(chances: Floats, truth: Floats) -> float:
+    """Mean over the classes of the share that is told right, from probabilities [n, k]."""
+    right = chances.argmax(axis=1) == truth.argmax(axis=1)
+    shares = [right[truth[:, one] > 0].mean() for one in range(truth.shape[1])
+              if (truth[:, one] > 0).any()]  # fmt: skip
+    return float(np.mean(shares))
+
+
+def _fold_figures(mean: Floats, truth: Floats, classes: bool) -> dict[str, float]:
+    if classes:
+        figures = {"balanced_accuracy": balanced_accuracy(mean, truth)}
+        if truth.shape[1] == 2:
+            figures["roc_auc"] = cards.ranking_area(mean[:, 1], truth[:, 1] > 0)
+        return figures
+    wrong = mean - truth[:, 0]
+    spread = float(np.var(truth))
+    r2 = 1.0 - float((wrong**2).mean()) / spread if spread > 0 else float("nan")
+    return {"mae": float(np.abs(wrong).mean()), "r2": r2}
+
+
+def _predicted(
+    described: Described, targets: Floats, plan: FoldPlan, cut: Split, learner: Learner
+) -> Prediction:
+    return learner(
+        described.take(cut.train), targets[cut.train].copy(), plan.groups[cut.train],
+        described.take(cut.test),
+    )  # fmt: skip
+
+
+def _require_unchanged(sources: Sequence[Source], before: Sequence[str]) -> None:
+    for source, hashed in zip(sources, before, strict=True):
+        if source.fingerprint() != hashed:
+            raise IntegrityError(
+                f"The source {source.name!r} was changed while a fold was learned, so that the "
+                "next fold would start with its answers: learn with a copy.",
+                code="transfer.leak",
+            )

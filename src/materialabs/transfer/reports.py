@@ -1,0 +1,154 @@
+"""A transfer model's report: one HTML file, without a network, of what it reaches and where not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from materialabs.networks import model_report
+from materialabs.networks.model_files import write_bytes
+from materialabs.transfer.judging import Judged
+from materialabs.transfer.models import TransferModel
+from materialabs.transfer.tables import Measurements
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def write_report(model: TransferModel, measured: Measurements, judged: Judged, path: Path) -> None:
+    """Write the report of a model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    measured
+        What it learned from.
+    judged
+        What was said of each row before it was learned from.
+    path
+        The HTML file.
+    """
+    write_bytes(path, report_text(model, measured, judged).encode())
+
+
+def report_text(model: TransferModel, measured: Measurements, judged: Judged) -> str:
+    """The whole report as HTML."""
+    from plotly.offline import get_plotlyjs
+
+    card = model.card
+    figures = card["metrics"]
+    lead = (
+        f"<p class='lead'>{escape(model.head.title)} of {escape(measured.name)}: "
+        f"{len(measured):,} rows, {card['data']['formulas']:,} formulas. Each row was judged once "
+        f"by a model that had not learned from its fold: {escape(card['folds'])}.</p>"
+    )
+    body = _classes(model, figures) if model.head.classes else _numbers(model, measured, judged)
+    return (
+        f"<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"
+        f"<title>{escape(model.name)}</title><style>{model_report.STYLE}</style>"
+        f"<script>{get_plotlyjs()}</script></head><body><h1>Model {escape(model.name)}</h1>"
+        f"{lead}{body}<h2>Folds</h2>{_folds(figures['folds'])}"
+        f"<h2>What it is made of</h2>{_strategies(card)}"
+        f"<h2>Data and versions</h2>{_provenance(card)}</body></html>\n"
+    )
+
+
+def _numbers(model: TransferModel, measured: Measurements, judged: Judged) -> str:
+    figures = model.card["metrics"]
+    first, unit = figures["coverage"][0], escape(figures["unit"])
+    lead = (
+        f"<p>Mean absolute error <b>{figures['mae']:.4g} {unit}</b> (95 % interval "
+        f"{figures['mae_from']:.4g} to {figures['mae_to']:.4g}), root mean square "
+        f"{figures['rmse']:.4g}, R² {model_report.share_explained(figures)}. 90 % intervals hold "
+        f"{100 * first['coverage']:.1f} % of the measured values; their mean width is "
+        f"{first['width']:.4g} {unit}.</p>"
+    )
+    formulas = np.array(measured.compositions.formulas())[judged.rows]
+    truth = measured.targets[judged.rows, 0]
+    pictures = _pictures([
+        model_report.parity_figure(model.head, judged.told, truth, formulas),
+        model_report.calibration_figure(figures),
+    ])  # fmt: skip
+    worst = [
+        {
+            "row": one["id"], "formula": one["formula"], "measured": one["true"],
+            "predicted": one["predicted"],
+            "90 % interval": f"{one['low']:.4g} to {one['high']:.4g}",
+        }
+        for one in figures["worst"]
+    ]  # fmt: skip
+    return f"{lead}{pictures}<h2>Largest errors</h2>{table(worst)}"
+
+
+def _classes(model: TransferModel, figures: Mapping[str, Any]) -> str:
+    area = figures.get("roc_auc")
+    more = "" if area is None else f", area under the ROC curve {area:.3f}"
+    rows = [
+        {"true class": name, **{f"told {one}": n for one, n in
+                                zip(model.head.classes, counts, strict=True)}}
+        for name, counts in zip(model.head.classes, figures["confusion"], strict=True)
+    ]  # fmt: skip
+    return (
+        f"<p>The most likely class is right for <b>{100 * figures['accuracy']:.1f} %</b> (95 % "
+        f"interval {100 * figures['accuracy_from']:.1f} to {100 * figures['accuracy_to']:.1f}); "
+        f"balanced accuracy {figures['balanced_accuracy']:.3f}{more}.</p>"
+        f"{_pictures([model_report.reliability_figure(figures)])}{table(rows)}"
+    )
+
+
+def _folds(folds: Sequence[Mapping[str, float]]) -> str:
+    return table([{"fold": number + 1, **fold} for number, fold in enumerate(folds)])
+
+
+def _strategies(card: Mapping[str, Any]) -> str:
+    used = {one["name"] for one in card["strategies"]}
+    rows = [
+        {"strategy": name, "error inside the table": error, "used": "yes" if name in used else "no"}
+        for name, error in card["trials"].items()
+    ]
+    sources = ", ".join(one["name"] for one in card["sources"]) or "none"
+    return f"{table(rows)}<p>Sources of calculated knowledge: {escape(sources)}.</p>"
+
+
+def _provenance(card: Mapping[str, Any]) -> str:
+    data = card["data"]
+    rows = {
+        "data": f"{data['name']} ({card['credit'] or 'no credit given'}; "
+        f"{card['licence'] or 'no licence given'})",
+        "conditions": ", ".join(card["conditions"]) or "none",
+        "notes": "; ".join(data["notes"]) or "none",
+        "SHA-256 of the data": card["plan"]["data"],
+        "versions": ", ".join(f"{name} {number}" for name, number in card["versions"].items()),
+    }
+    return "".join(
+        f"<p class='small'><b>{escape(name)}</b>: {escape(text)}</p>" for name, text in rows.items()
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as an HTML table, one column for each key of the first row."""
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(_text(value))}</td>" for value in row.values()) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _pictures(figures: Sequence[go.Figure]) -> str:
+    texts = [
+        one.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+        for one in figures
+    ]
+    return f"<div class='pictures'>{''.join(texts)}</div>"
