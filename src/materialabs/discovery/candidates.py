@@ -111,7 +111,10 @@ def _substituted(request: CampaignRequest, pool: ParentPool) -> Candidates:
 
     systems = subsystems(request)
     share = max(1, MOST_SUBSTITUTED // max(len(systems), 1))
-    found = [candidates_for_system(system, pool, limit=share) for system in systems]
+    most = request.constraints.max_atoms
+    found = [
+        candidates_for_system(system, pool, limit=share, most_atoms=most) for system in systems
+    ]
     joined = Candidates.concat(found)
     return Candidates(joined.crystals, Counter({
         reason: count for reason, count in joined.reasons.items()
