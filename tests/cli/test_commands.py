@@ -219,6 +219,32 @@ def test_control_c_stops_with_a_sentence_and_leaves_no_half_file(tmp_path: Path)
     assert left_behind(tmp_path) == []
 
 
+LOST_INTERRUPT = """
+import time
+from materialabs import cli
+
+class Deaf:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+def work(**_):
+    Deaf()
+    time.sleep(60)
+
+import materialabs.cli.app
+materialabs.cli.app.app = work
+cli.main()
+"""
+
+
+def test_control_c_that_compiled_code_drops_is_heard_all_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOST_INTERRUPT], capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 130
+    assert done.stderr == "materialabs: Stopped. Nothing half-written was left behind.\n"
+
+
 def test_names_with_brackets_are_printed_as_they_are(run: Run, tmp_path: Path) -> None:
     rows = 'formula,energy_per_atom,id\nMgO,-3.0,"[/b]a [red] :smile:"\n'
     (tmp_path / "a.csv").write_text(rows)

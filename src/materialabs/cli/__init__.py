@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 
 FAILED = 1
 """Exit code: the work failed."""
@@ -19,11 +22,15 @@ STOPPED = "Stopped. Nothing half-written was left behind."
 NO_CACHE = "Compiled kernels cannot be kept: set NUMBA_CACHE_DIR to a folder that you may write."
 """What a run says where neither the package's folder nor the user's cache can be written."""
 
+AGAIN_S = 0.2
+"""Seconds after which an interrupt is repeated that fell where Python cannot pass it on."""
+
 
 def main() -> None:
     """Run the command line; every error that is ours becomes one sentence and an exit code."""
     from materialabs.errors import InputError, MaterialabsError, NotFound, PhysicsError
 
+    sys.unraisablehook = _repeat_interrupt
     try:
         from materialabs.cli.app import app
 
@@ -49,6 +56,16 @@ def main() -> None:
         sys.exit(_say(f"No permission: {error.filename}. Choose a place you may use.", FAILED))
     except MemoryError:
         sys.exit(_say("Not enough memory: work on fewer crystals at a time.", FAILED))
+
+
+def _repeat_interrupt(lost: sys.UnraisableHookArgs) -> None:
+    """Repeat a Ctrl-C that fell into a callback of compiled code, where Python drops it."""
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+    again.daemon = True
+    again.start()
 
 
 def _say(sentence: str, code: int) -> int:
