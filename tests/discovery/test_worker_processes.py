@@ -22,7 +22,7 @@ from tests.discovery.logged_emt import begun
 
 ROOT = Path(__file__).parent.parent.parent
 BUDGET, BATCH, WORKERS = 26, 12, 3
-PAUSE = 0.1
+PAUSE = 0.2
 """Seconds that each evaluation waits, so that all have work at the same time."""
 
 LONGEST = 900.0
@@ -44,7 +44,7 @@ class Team:
 
     def worker(self, campaign: str) -> subprocess.Popen[bytes]:
         """The verb, as users type it."""
-        words = ["worker", campaign, "--store", self.store.place, "--oracle", ORACLE, "--wait", "5"]
+        words = ["worker", campaign, "--store", self.store.place, "--oracle", ORACLE, "--wait", "120"]
         return self._start([sys.executable, "-c", COMMAND, *words])
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:

@@ -42,10 +42,15 @@ class Optimiser:
         Whose weights move.
     decay
         Weight decay, relative to the learning rate.
+    precision
+        That directions are orthogonalised in; bfloat16 is quicker, float32 hardly depends on the
+        order in which gradients were summed.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
+    def __init__(
+        self, network: nn.Module, decay: float, precision: torch.dtype = torch.float32
+    ) -> None:
+        self.decay, self.precision = decay, precision
         self.matrices = matrices_of(network)
         self.momenta = {name: torch.zeros_like(value) for name, value in self.matrices.items()}
         self.others = {n: p for n, p in network.named_parameters() if n not in self.matrices}
@@ -80,7 +85,8 @@ class Optimiser:
             directions.append(_wide(gradient.lerp(momentum, MOMENTUM)))
         if not directions:
             return
-        for name, direction in zip(names, orthogonal(torch.stack(directions)), strict=True):
+        found = orthogonal(torch.stack(directions), self.precision)
+        for name, direction in zip(names, found, strict=True):
             weights = self.matrices[name]
             size = USUAL_STEP * max(weights.shape) ** 0.5
             weights.mul_(1.0 - rate * self.decay)
@@ -118,14 +124,11 @@ def matrices_of(network: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
-    """Wide matrices [m, r, c] with their singular values brought close to one.
-
-    Products are taken in bfloat16: the directions need no more digits.
-    """
+def orthogonal(matrices: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+    """Wide matrices [m, r, c] with their singular values brought close to one."""
     linear, cubic, quintic = COEFFICIENTS
     norms = matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
-    found: Tensor = (matrices / norms).bfloat16()
+    found: Tensor = (matrices / norms).to(precision)
     for _ in range(ITERATIONS):
         square = found @ found.mT
         found = linear * found + (cubic * square + quintic * (square @ square)) @ found

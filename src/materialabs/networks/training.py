@@ -71,7 +71,7 @@ class Training:
         self.scaling = Scaling.of(task.targets[task.train])
         self.targets = self.scaling.scaled(task.targets)
         self.steps_an_epoch = max(1, int(SURE_SHARE * task.rows_an_epoch()) // recipe.batch)
-        self.optimiser = Optimiser(self.network, recipe.decay)
+        self.optimiser = Optimiser(self.network, recipe.decay, PRECISIONS[recipe.precision])
         self.average = {name: value.clone() for name, value in network.state_dict().items()}
         self.best = {name: value.clone() for name, value in self.average.items()}
         self.best_error, self.best_epoch = math.inf, -1
