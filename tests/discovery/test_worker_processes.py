@@ -21,9 +21,11 @@ from materialabs.store.verify import verify
 from tests.discovery.logged_emt import begun
 
 ROOT = Path(__file__).parent.parent.parent
-BUDGET, BATCH, WORKERS = 26, 12, 3
-PAUSE = 0.2
-"""Seconds that each evaluation waits, so that all have work at the same time."""
+BUDGET, BATCH, WORKERS = 50, 24, 3
+"""A lease is of four tasks: a round holds more leases than there are processes."""
+
+PAUSE = 0.3
+"""Seconds that each evaluation waits: longer together than workers take to start."""
 
 LONGEST = 900.0
 ORACLE = "python:tests.discovery.logged_emt:logged_emt"
@@ -44,7 +46,16 @@ class Team:
 
     def worker(self, campaign: str) -> subprocess.Popen[bytes]:
         """The verb, as users type it."""
-        words = ["worker", campaign, "--store", self.store.place, "--oracle", ORACLE, "--wait", "120"]
+        words = [
+            "worker",
+            campaign,
+            "--store",
+            self.store.place,
+            "--oracle",
+            ORACLE,
+            "--wait",
+            "120",
+        ]
         return self._start([sys.executable, "-c", COMMAND, *words])
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
