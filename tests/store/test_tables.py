@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from materialabs.crystals.files import named_rows
+from materialabs.crystals.files.row_documents import rows_of_document
 from materialabs.errors import FileError, InputError, ResourceError
-from materialabs.store import tables
-from materialabs.store.table_documents import rows_of_document
 from materialabs.store.tables import holds_crystals, is_table, open_table
 
 ROWS = [{"formula": "Fe2O3", "gap": "2.1"}, {"formula": "TiO2", "gap": "3.0"}]
@@ -161,7 +161,7 @@ def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     book = workbook(tmp_path / "b.xlsx", one=[["formula"], ["Fe"]])
     document = write(tmp_path / "c.json", json.dumps(ROWS))
     field = write(tmp_path / "d.csv", "formula,x\nFe," + "y" * 2_000_000 + "\n")
-    monkeypatch.setattr(tables, "LARGEST_DOCUMENT", 20)
+    monkeypatch.setattr(named_rows, "LARGEST_DOCUMENT", 20)
     for path, sentence in (
         (book, "unpacks to"),
         (document, "too large"),
