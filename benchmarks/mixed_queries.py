@@ -174,4 +174,4 @@ def _samples(store: Store, source: random.Random) -> list[Row]:
             .where(table.c.id.in_(numbers), table.c.band_gap.is_not(None))
             .order_by(table.c.id)
         )
-        return [dict(row) for row in found.mappings()]  # type: ignore[arg-type]
+        return [{str(name): value for name, value in row.items()} for row in found.mappings()]

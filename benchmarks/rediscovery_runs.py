@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -49,7 +49,7 @@ MOST_CHECKED = 60
 
 CONSTRAINTS = Constraints(max_atoms=LARGEST_TARGET)
 
-Relaxed = list[tuple[str, float]]
+Relaxed = Sequence[tuple[str, float]]
 """Formula and total energy, eV/atom."""
 
 
@@ -194,7 +194,7 @@ class Truth:
     energy: float
     relaxed: Relaxed
 
-    def above_hull(self, more: Relaxed = ()) -> float:  # type: ignore[assignment]
+    def above_hull(self, more: Relaxed = ()) -> float:
         """Distance of the known structure from the hull of everything relaxed, eV/atom."""
         if not np.isfinite(self.energy):
             return np.inf

@@ -267,8 +267,9 @@ class _Builder:
 
     def _rows(self, ensemble: BondEnsemble | CompositionEnsemble, rows: Rows) -> _Part:
         cells = self.data.compositions[rows]
-        if self.prepared is None or not isinstance(ensemble, BondEnsemble):
-            return _Part(ensemble.answers(cells), cells, cell_volumes(None, cells), rows)  # type: ignore[arg-type]
+        if isinstance(ensemble, CompositionEnsemble):
+            return _Part(ensemble.answers(cells), cells, cell_volumes(None, cells), rows)
+        assert self.prepared is not None
         graphs = self.prepared.relaxed.take(rows)
         return _Part(ensemble.answers(graphs), cells, cell_volumes(graphs, cells), rows)
 

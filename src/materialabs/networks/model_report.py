@@ -150,7 +150,7 @@ def _numbers(
         f"{100 * first['coverage']:.1f} % of the true values; their mean width is "
         f"{first['width']:.4g} {unit}.{narrower}{own}</p>"
     )
-    pictures = _pictures([
+    pictures = pictures_of([
         parity_figure(head, told, truth, formulas), calibration_figure(figures),
     ])  # fmt: skip
     return f"{lead}{pictures}{_groups(figures)}{_worst(figures)}"
@@ -176,8 +176,8 @@ def _classes(head: Head, figures: Mapping[str, Any]) -> str:
         }
         for name, counts in zip(head.classes, figures["confusion"], strict=True)
     ]
-    return lead + _pictures([reliability_figure(figures)]) + "<h3>Predicted classes</h3>" + (
-        _table(rows)
+    return lead + pictures_of([reliability_figure(figures)]) + "<h3>Predicted classes</h3>" + (
+        html_table(rows)
     )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def _groups(figures: Mapping[str, Any]) -> str:
         for row in figures["coverage"]
         if row["crystals"]
     ]
-    return f"<h3>By width of interval and by chemistry</h3>{_table(rows)}"
+    return f"<h3>By width of interval and by chemistry</h3>{html_table(rows)}"
 
 
 def _worst(figures: Mapping[str, Any]) -> str:
@@ -209,7 +209,7 @@ def _worst(figures: Mapping[str, Any]) -> str:
         }
         for row in figures["worst"]
     ]
-    return f"<h3>Largest errors</h3>{_table(rows)}"
+    return f"<h3>Largest errors</h3>{html_table(rows)}"
 
 
 # -- pictures -------------------------------------------------------------------------------------
@@ -313,7 +313,8 @@ def _laid_out(figure: go.Figure, title: str, x: str, y: str) -> go.Figure:
     return figure
 
 
-def _pictures(figures: Iterable[go.Figure]) -> str:
+def pictures_of(figures: Iterable[go.Figure]) -> str:
+    """Figures side by side; the page holds plotly once."""
     texts = [
         one.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
         for one in figures
@@ -346,8 +347,8 @@ def _training(card: Mapping[str, Any]) -> str:
     ]
     tried = ""
     if volumes:
-        tried = "<h3>Volumes tried for unrelaxed candidates</h3>" + _table(volumes)
-    return lead + _pictures(learning_figure(histories, head) for head in heads) + tried
+        tried = "<h3>Volumes tried for unrelaxed candidates</h3>" + html_table(volumes)
+    return lead + pictures_of(learning_figure(histories, head) for head in heads) + tried
 
 
 def _same(trial: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
@@ -366,12 +367,18 @@ def _provenance(card: Mapping[str, Any]) -> str:
         "SHA-256 of the weights": card["weights_sha256"],
         "versions": ", ".join(f"{name} {number}" for name, number in card["versions"].items()),
     }
+    return facts(rows)
+
+
+def facts(rows: Mapping[str, str]) -> str:
+    """Named facts, a small line each."""
     return "".join(
         f"<p class='small'><b>{escape(name)}</b>: {escape(text)}</p>" for name, text in rows.items()
     )
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as an HTML table, one column for each key of the first row."""
     if not rows:
         return ""
     head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from materialabs.networks import model_report
 from materialabs.networks.model_files import write_bytes
+from materialabs.networks.model_report import facts, html_table, pictures_of
 from materialabs.transfer.judging import Judged
 from materialabs.transfer.models import TransferModel
 from materialabs.transfer.tables import Measurements
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 def write_report(model: TransferModel, measured: Measurements, judged: Judged, path: Path) -> None:
@@ -70,7 +68,7 @@ def _numbers(model: TransferModel, measured: Measurements, judged: Judged) -> st
     )
     formulas = np.array(measured.compositions.formulas())[judged.rows]
     truth = measured.targets[judged.rows, 0]
-    pictures = _pictures([
+    pictures = pictures_of([
         model_report.parity_figure(model.head, judged.told, truth, formulas),
         model_report.calibration_figure(figures),
     ])  # fmt: skip
@@ -82,7 +80,7 @@ def _numbers(model: TransferModel, measured: Measurements, judged: Judged) -> st
         }
         for one in figures["worst"]
     ]  # fmt: skip
-    return f"{lead}{pictures}<h2>Largest errors</h2>{table(worst)}"
+    return f"{lead}{pictures}<h2>Largest errors</h2>{html_table(worst)}"
 
 
 def _classes(model: TransferModel, figures: Mapping[str, Any]) -> str:
@@ -97,12 +95,12 @@ def _classes(model: TransferModel, figures: Mapping[str, Any]) -> str:
         f"<p>The most likely class is right for <b>{100 * figures['accuracy']:.1f} %</b> (95 % "
         f"interval {100 * figures['accuracy_from']:.1f} to {100 * figures['accuracy_to']:.1f}); "
         f"balanced accuracy {figures['balanced_accuracy']:.3f}{more}.</p>"
-        f"{_pictures([model_report.reliability_figure(figures)])}{table(rows)}"
+        f"{pictures_of([model_report.reliability_figure(figures)])}{html_table(rows)}"
     )
 
 
 def _folds(folds: Sequence[Mapping[str, float]]) -> str:
-    return table([{"fold": number + 1, **fold} for number, fold in enumerate(folds)])
+    return html_table([{"fold": number + 1, **fold} for number, fold in enumerate(folds)])
 
 
 def _strategies(card: Mapping[str, Any]) -> str:
@@ -112,7 +110,7 @@ def _strategies(card: Mapping[str, Any]) -> str:
         for name, error in card["trials"].items()
     ]
     sources = ", ".join(one["name"] for one in card["sources"]) or "none"
-    return f"{table(rows)}<p>Sources of calculated knowledge: {escape(sources)}.</p>"
+    return f"{html_table(rows)}<p>Sources of calculated knowledge: {escape(sources)}.</p>"
 
 
 def _provenance(card: Mapping[str, Any]) -> str:
@@ -125,30 +123,4 @@ def _provenance(card: Mapping[str, Any]) -> str:
         "SHA-256 of the data": card["plan"]["data"],
         "versions": ", ".join(f"{name} {number}" for name, number in card["versions"].items()),
     }
-    return "".join(
-        f"<p class='small'><b>{escape(name)}</b>: {escape(text)}</p>" for name, text in rows.items()
-    )
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as an HTML table, one column for each key of the first row."""
-    if not rows:
-        return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_text(value))}</td>" for value in row.values()) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _pictures(figures: Sequence[go.Figure]) -> str:
-    texts = [
-        one.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
-        for one in figures
-    ]
-    return f"<div class='pictures'>{''.join(texts)}</div>"
+    return facts(rows)
