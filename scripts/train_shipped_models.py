@@ -77,8 +77,8 @@ WEIGHTS = {
 }  # fmt: skip
 """Weights of the heads of mp36k in the loss."""
 
-EPOCHS, RATE = 40, 3e-3
-"""Epochs and highest learning rate of a member of mp36k."""
+EPOCHS, CYCLES, RATE = 80, 2, 3e-3
+"""Epochs and cycles of a member of mp36k, and its highest learning rate."""
 
 SMALL_STEPS = 1_000
 """Steps in which a smaller table of 1,000 rows is learned."""
@@ -178,7 +178,10 @@ OXIDE_COLUMNS = ("e_form_per_cation_atom", "gap")
 
 def large_recipe(rows: int) -> Recipe:
     """The recipe of mp36k."""
-    return Recipe(epochs=EPOCHS, rate=RATE, decay=0.05, weights=WEIGHTS, precision="bfloat16")
+    return Recipe(
+        epochs=EPOCHS, cycles=CYCLES, rate=RATE, decay=0.05, patience=EPOCHS, weights=WEIGHTS,
+        precision="bfloat16",
+    )  # fmt: skip
 
 
 def small_recipe(rows: int) -> Recipe:
@@ -354,7 +357,7 @@ def shape_of(plan: Plan) -> BondNetworkShape:
 def recipe_of(plan: Plan, data: TrainingData, seed: int, epochs: int | None) -> Recipe:
     """How the member of a seed is trained."""
     recipe = replace(plan.recipe(len(data.parts.train)), seed=seed)
-    return recipe if epochs is None else replace(recipe, epochs=epochs)
+    return recipe if epochs is None else replace(recipe, epochs=epochs, cycles=1)
 
 
 def train_member(

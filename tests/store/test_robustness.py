@@ -37,6 +37,9 @@ START_SECONDS = 120
 LATEST = 0.85
 """Share of an ingest behind which it is killed at the latest, so that it is not through by then."""
 
+MOST_MISSED = 10
+"""Kills that may come when the ingest is through already, and are made again."""
+
 
 def environment(keys: Path) -> dict[str, str]:
     return {**os.environ, "MATERIALABS_KEYS": str(keys), "MATERIALABS_PROGRESS": "false"}
@@ -70,19 +73,18 @@ def stored(place: Path) -> int:
         return 0
 
 
-def kill_behind(
+def killed_behind(
     process: subprocess.Popen[str], place: Path, reached: int, source: random.Random
-) -> None:
+) -> bool:
     """Kill an ingest behind so many records, at a random moment of what it does then.
 
     That is within a transaction's time, as long as the last one took, from when the store was seen
-    to have grown.
+    to have grown. False when the ingest was through before.
     """
     end = time.monotonic() + KILL_SECONDS
     interval, last = FIRST_SECONDS, -1
     grown: float | None = None
-    while last < reached and time.monotonic() < end:
-        assert process.poll() is None, "the ingest was through before it was killed"
+    while last < reached and process.poll() is None and time.monotonic() < end:
         found = stored(place)
         if found > last > -1:
             now = time.monotonic()
@@ -92,28 +94,39 @@ def kill_behind(
         time.sleep(0.002)
     time.sleep(source.uniform(0, interval))
     process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode in (0, -signal.SIGKILL)
+    return process.returncode != 0
 
 
 def kill_and_complete(folder: Path, count: int, kills: int, files: int) -> None:
-    """Kill an ingest again and again, at moments spread over all of it, then let it finish."""
+    """Kill an ingest again and again, at moments spread over all of it, then let it finish.
+
+    Where it is through before the kill (a fast machine, or all that is left fits into one
+    transaction), the store is put away and the next begins, until all kills were made.
+    """
     source = random.Random(count)
     write_files(folder / "files", count, files)
-    place = folder / "killed.db"
-    targets = sorted(source.randrange(int(LATEST * count)) for _ in range(kills - 1))
-    before = 0
-    for target in [0, *targets]:
+    place, before = folder / "killed.db", 0
+    targets = [0, *sorted(source.randrange(int(LATEST * count)) for _ in range(kills - 1))]
+    for run in range(kills + MOST_MISSED):
+        if not targets:
+            break
+        target = max(targets[0], before + 1) if before else targets[0]
         with ingest(place, folder / "keys", folder / "files") as process:
             if not before:
                 await_file(place)
-            kill_behind(process, place, max(target, before + 1 if before else 0), source)
-        assert process.returncode == -signal.SIGKILL
+            killed = killed_behind(process, place, target, source)
         after = 0
         if place.exists():
             after = assert_whole(place, folder / "keys", everything=False)
         assert before <= after <= count
+        if killed:
+            del targets[0]
+        if after == count:
+            place, after = folder / f"killed{run}.db", 0
         before = after
-        if after == count:  # a single transaction holds a small ingest
-            break
+    assert not targets, "the ingest was through before the kill, too often"
     complete(place, folder / "keys", folder / "files")
     assert assert_whole(place, folder / "keys") == count
 
