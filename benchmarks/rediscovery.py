@@ -39,7 +39,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.rediscovery_model import exchanges_without, network_without
+from benchmarks.rediscovery_model import candidate_network_without, exchanges_without
 from benchmarks.rediscovery_runs import (
     SAME,
     Listening,
@@ -84,7 +84,9 @@ def main() -> None:
     Work.snapshot = Snapshot.read()
     listed = first_of_each_kind(Work.snapshot, HIDDEN)
     hidden = {target.system for chosen in listed.values() for target in chosen}
-    Work.network = network_without(Work.snapshot, hidden, Work.folder, quick=options.quick)
+    Work.network = candidate_network_without(
+        Work.snapshot, hidden, Work.folder, quick=options.quick
+    )
     Work.oracle = Remembering(oracle_by_name("chgnet"), Work.folder / "answers")
     table = exchanges_without(Work.snapshot, hidden, Work.folder)
     with mock.patch.object(generation_pool, "replaceability", return_value=table):

@@ -35,17 +35,21 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 import torch
+from benchmarks.relaxed_candidates import RelaxedCandidates
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.files import read
+from materialabs.elements import SYMBOLS
 from materialabs.levels import MP2018
 from materialabs.networks import members as training
 from materialabs.networks import splits
 from materialabs.networks.assembling import Members, assemble
 from materialabs.networks.bond_network import BondNetworkShape
+from materialabs.networks.distortions import Copies
 from materialabs.networks.heads import Head, columns_of
 from materialabs.networks.learning_tasks import Recipe, Scaling
 from materialabs.networks.model_report import write_report
@@ -54,6 +58,7 @@ from materialabs.networks.preparing import Prepared, prepare
 from materialabs.networks.starting import Start
 from materialabs.networks.training_data import Parts, TrainingData
 from materialabs.networks.weight_files import read_tensors
+from materialabs.oracles.chgnet_weights import chgnet_level
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("MATERIALABS_DATA", ROOT.parent / "shared" / "data")) / "structures"
@@ -77,13 +82,16 @@ WEIGHTS = {
 }  # fmt: skip
 """Weights of the heads of mp36k in the loss."""
 
-EPOCHS, CYCLES, RATE = 80, 2, 3e-3
-"""Epochs and cycles of a member of mp36k, and its highest learning rate."""
+EPOCHS, RATE = 40, 3e-3
+"""Epochs and highest learning rate of a member of mp36k."""
 
 SMALL_STEPS = 1_000
 """Steps in which a smaller table of 1,000 rows is learned."""
 
 POSITIVE = (0.0, np.inf)
+
+CANDIDATE_EPOCHS = 24
+"""Epochs of a member of the model of candidates, which begins with mp36k."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,10 @@ class Plan:
         The shipped model that the networks begin with.
     notes
         What one must know of the table.
+    starts
+        What relaxations of rows began with, where that is known.
+    by_system
+        Cut by chemical systems, not by formulas.
     """
 
     table: Callable[[], tuple[Crystals, np.ndarray]]
@@ -116,6 +128,8 @@ class Plan:
     width: int
     start: str = ""
     notes: tuple[str, ...] = ()
+    starts: Callable[[], Copies] | None = None
+    by_system: bool = False
 
 
 def mp36k() -> tuple[Crystals, np.ndarray]:
@@ -176,12 +190,22 @@ def oxides() -> tuple[Crystals, np.ndarray]:
 OXIDE_COLUMNS = ("e_form_per_cation_atom", "gap")
 
 
+def candidates() -> tuple[Crystals, np.ndarray]:
+    """Formation energies (eV/atom) by CHGNet of relaxed candidates and of known compounds."""
+    ends, energies = RelaxedCandidates.load().with_known(mp36k()[0])
+    return ends, energies[:, None]
+
+
+def candidate_starts() -> Copies:
+    """What candidates were before they were relaxed."""
+    starts = RelaxedCandidates.load().starts
+    rows = np.arange(len(starts))
+    return Copies(starts, rows, np.full(len(rows), -1, np.int64))
+
+
 def large_recipe(rows: int) -> Recipe:
     """The recipe of mp36k."""
-    return Recipe(
-        epochs=EPOCHS, cycles=CYCLES, rate=RATE, decay=0.05, patience=EPOCHS, weights=WEIGHTS,
-        precision="bfloat16",
-    )  # fmt: skip
+    return Recipe(epochs=EPOCHS, rate=RATE, decay=0.05, weights=WEIGHTS, precision="bfloat16")
 
 
 def small_recipe(rows: int) -> Recipe:
@@ -191,7 +215,36 @@ def small_recipe(rows: int) -> Recipe:
     return replace(usual, rate=RATE, epochs=epochs, patience=epochs)
 
 
+def candidate_recipe(rows: int) -> Recipe:
+    """Of networks that begin with mp36k and learn what candidates come to."""
+    return Recipe(
+        epochs=CANDIDATE_EPOCHS, rate=RATE / 2, decay=0.05, patience=CANDIDATE_EPOCHS,
+        precision="bfloat16",
+    )  # fmt: skip
+
+
 PLANS = {
+    "candidates": Plan(
+        candidates,
+        (
+            Head(
+                "formation_energy", "eV/atom", "formation energy once relaxed", "formation",
+                chgnet_level("pbe"),
+            ),
+        ),
+        "relaxations by CHGNet (Deng et al., Nat. Mach. Intell. 5, 1031, 2023) of candidates in "
+        f"systems drawn by chance, and its energies of known compounds; {MATERIALS_PROJECT}",
+        "CC BY 4.0",
+        candidate_recipe,
+        128,
+        "mp36k",
+        notes=(
+            "the networks begin with mp36k, whose training side holds known compounds of the test "
+            "systems; no candidate and no CHGNet energy of these is learned from",
+        ),
+        starts=candidate_starts,
+        by_system=True,
+    ),
     "mp36k": Plan(
         mp36k,
         (
@@ -272,7 +325,8 @@ def main() -> None:
     data = data_of(plan, arguments)
     print(f"{arguments.model}: {data.parts.counts()}, {data.split}", flush=True)
     assert isinstance(data.inputs, Crystals)
-    prepared = prepare(data.inputs, data.parts, folder, said=print)
+    starts = None if plan.starts is None else plan.starts()
+    prepared = prepare(data.inputs, data.parts, folder, starts=starts, said=print)
     if arguments.step == "member":
         train_member(plan, data, prepared, folder, arguments)
     if arguments.step == "assemble":
@@ -307,11 +361,22 @@ def data_of(plan: Plan, arguments: argparse.Namespace) -> TrainingData:
         rows = np.random.default_rng(0).permutation(len(crystals))[: arguments.rows]
         crystals, targets = crystals.take(np.sort(rows)), targets[np.sort(rows)]
     formulas = crystals.reduced_formulas()
+    if plan.by_system:
+        formulas = chemical_systems(crystals)
     parts, name = parts_of(crystals, formulas, arguments.split)
+    name = name.replace("reduced formula", "chemical system") if plan.by_system else name
     return TrainingData(
         crystals, targets, plan.heads, parts, name, arguments.model, plan.credit, plan.licence,
         notes=plan.notes,
     )  # fmt: skip
+
+
+def chemical_systems(crystals: Crystals) -> list[str]:
+    """Elements of each crystal in the order of the alphabet, such as ``Mg-O-Si``."""
+    return [
+        "-".join(sorted(SYMBOLS[number] for number in set(one)))
+        for one in np.split(crystals.numbers, crystals.offsets[1:-1])
+    ]
 
 
 def parts_of(crystals: Crystals, formulas: list[str], split: str) -> tuple[Parts, str]:
@@ -357,7 +422,7 @@ def shape_of(plan: Plan) -> BondNetworkShape:
 def recipe_of(plan: Plan, data: TrainingData, seed: int, epochs: int | None) -> Recipe:
     """How the member of a seed is trained."""
     recipe = replace(plan.recipe(len(data.parts.train)), seed=seed)
-    return recipe if epochs is None else replace(recipe, epochs=epochs, cycles=1)
+    return recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
 def train_member(

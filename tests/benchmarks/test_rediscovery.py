@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.rediscovery import EACH_KIND, HIDDEN, judged
-from benchmarks.rediscovery_model import training_table
+from benchmarks.rediscovery_model import candidate_table, training_table
 from benchmarks.rediscovery_peer import pymatgen_probabilities
 from benchmarks.rediscovery_runs import (
     Listening,
@@ -87,6 +87,14 @@ def test_the_network_learns_from_no_row_of_a_targets_system(snapshot, targets):
     learned = np.setdiff1d(np.arange(len(table.inputs)), table.parts.test)
     assert not systems & set(table.inputs[learned].compositions.systems())
     assert systems >= set(table.inputs[table.parts.test].compositions.systems())
+
+
+def test_no_candidate_of_a_targets_system_is_learned_from(snapshot, targets):
+    systems = {one.system for kind in targets.values() for one in kind}
+    table, starts = candidate_table(snapshot, systems)
+    learned = np.setdiff1d(np.arange(len(table.inputs)), table.parts.test)
+    assert not systems & set(table.inputs[learned].compositions.systems())
+    assert starts.crystals.reduced_formulas() == (table.inputs[starts.original].reduced_formulas())
 
 
 # -- remembering -----------------------------------------------------------------------------------

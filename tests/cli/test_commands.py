@@ -113,6 +113,23 @@ def test_a_wrong_call_says_so_and_exits_with_two(
     assert left_behind(tmp_path) == []
 
 
+def test_threads_wait_asleep_unless_the_user_says_otherwise() -> None:
+    """Busy waiting beside other programs takes several times as long as the work itself."""
+    asked = (
+        "import atexit, os; atexit.register(lambda: print(os.environ['OMP_WAIT_POLICY'])); "
+        "from materialabs.cli import main; main()"
+    )
+    bare = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", asked, "--version"], capture_output=True, text=True, check=True,
+            env=environment,
+        ).stdout.split()[-1]
+        for environment in (bare, bare | {"OMP_WAIT_POLICY": "ACTIVE"})
+    ]  # fmt: skip
+    assert said == ["PASSIVE", "ACTIVE"]
+
+
 def test_a_wrong_setting_is_named(run: Run) -> None:
     done = run("inspect", "x.cif", MATERIALABS_THREADS="many")
     assert done.returncode == 2

@@ -37,6 +37,17 @@ def test_improvement_prefers_the_unsure_of_two_equal_means() -> None:
     assert choose(told, 1, "improvement", 1, seed=0).rows.tolist() == [2]
 
 
+def test_the_likeliest_is_the_one_that_most_draws_put_on_the_hull() -> None:
+    told = promise([0.02, 0.05, 0.05], [0.001, 0.01, 0.2])
+    assert choose(told, 1, "likeliest", 1, seed=0).rows.tolist() == [2]
+    draws = np.full((20, 3), 0.1)
+    draws[:9, 1] = 0.0
+    drawn = Promise(
+        told.distance, told.compositions, None, told.within, told.likelihood, among=draws
+    )
+    assert choose(drawn, 1, "likeliest", 1, seed=0).rows.tolist() == [1]
+
+
 def test_the_mixed_schedule_grows_its_share_of_unsure_ones() -> None:
     rng = np.random.default_rng(0)
     told = promise(rng.uniform(0, 0.2, 8).tolist(), rng.uniform(0.01, 0.1, 8).tolist())
@@ -58,7 +69,7 @@ def test_a_batch_is_not_of_one_formula() -> None:
     assert rows.tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("strategy", ["mixed", "greedy", "improvement", "random"])
+@pytest.mark.parametrize("strategy", ["mixed", "likeliest", "greedy", "improvement", "random"])
 def test_candidates_outside_the_wanted_ranges_are_never_chosen(strategy: str) -> None:
     told = promise([0.0, 0.0, 0.1, 0.2], [0.05] * 4, within=[0.0, 0.0, 1.0, 1.0])
     assert set(choose(told, 4, strategy, 1, seed=0).rows.tolist()) == {2, 3}

@@ -11,18 +11,14 @@ from materialabs.discovery.forecasting import (
     Learned,
     Mapped,
     Nothing,
-    Screening,
-    above_all,
     distance_of,
     forecaster_for,
 )
-from materialabs.discovery.learner import CampaignModel
+from materialabs.discovery.surrogate_systems import SystemSurrogate
 from materialabs.errors import InputError
 from materialabs.generation.airss import airss
 from materialabs.hull import Hull
 from materialabs.levels import Energies, Level
-from materialabs.networks.cascade import Cascade
-from materialabs.networks.level import LevelMap
 from materialabs.networks.models import shipped_names
 from materialabs.oracles.calculators import AseOracle
 from materialabs.predictions import Prediction
@@ -31,7 +27,7 @@ SYSTEM = (29, 79)
 OTHER = Level("elsewhere")
 
 shipped = pytest.mark.skipif(
-    "pupil" not in shipped_names(), reason="no pupil ships with this version"
+    "candidates" not in shipped_names(), reason="no model of candidates ships with this version"
 )
 
 
@@ -55,7 +51,7 @@ def test_what_is_learned_predicts_better_than_the_mean(
 ) -> None:
     crystals, energies = labelled
     half = np.arange(len(crystals)) % 2 == 0
-    model = CampaignModel.fit(crystals[half], energies[half], SYSTEM, seed=0)
+    model = SystemSurrogate.fit(crystals[half], energies[half], SYSTEM, seed=0)
     truth = energies.values[~half]
     error = np.abs(model.predict(crystals[~half]).mean - truth).mean()
     assert error < 0.85 * np.abs(energies.values[half].mean() - truth).mean()
@@ -65,7 +61,7 @@ def test_members_spread_as_wide_as_the_model_is_unsure(
     labelled: tuple[Crystals, Energies],
 ) -> None:
     crystals, energies = labelled
-    prediction = CampaignModel.fit(crystals[:10], energies[:10], SYSTEM, seed=0).predict(crystals)
+    prediction = SystemSurrogate.fit(crystals[:10], energies[:10], SYSTEM, seed=0).predict(crystals)
     assert prediction.members is not None
     assert prediction.std[10:].mean() > prediction.std[:10].mean()
     assert np.corrcoef(prediction.members.std(axis=0), prediction.std)[0, 1] > 0.5
@@ -73,7 +69,7 @@ def test_members_spread_as_wide_as_the_model_is_unsure(
 
 def test_the_same_seed_gives_the_same_model(labelled: tuple[Crystals, Energies]) -> None:
     crystals, energies = labelled
-    one, two = (CampaignModel.fit(crystals, energies, SYSTEM, seed=3).predict(crystals)
+    one, two = (SystemSurrogate.fit(crystals, energies, SYSTEM, seed=3).predict(crystals)
                 for _ in range(2))  # fmt: skip
     assert np.array_equal(one.mean, two.mean)
 
@@ -81,7 +77,7 @@ def test_the_same_seed_gives_the_same_model(labelled: tuple[Crystals, Energies])
 def test_too_few_crystals_are_refused(labelled: tuple[Crystals, Energies]) -> None:
     crystals, energies = labelled
     with pytest.raises(InputError):
-        CampaignModel.fit(crystals[:2], energies[:2], SYSTEM, seed=0)
+        SystemSurrogate.fit(crystals[:2], energies[:2], SYSTEM, seed=0)
 
 
 class Shifted:
@@ -116,12 +112,11 @@ def test_a_foreign_model_is_mapped_to_the_oracles_level(
     model = Shifted(crystals, energies)
     forecaster = Mapped(model, "shifted")
     with pytest.raises(InputError, match="call learn first"):
-        forecaster.judge(crystals, Hull(crystals, energies), 0.1)
+        forecaster.judge(crystals)
     forecaster.learn(crystals, energies)
-    judged = forecaster.judge(crystals, Hull(crystals, energies), 0.1)
+    judged = forecaster.judge(crystals)
     assert judged is not None
     mapped, raw = judged.energy, judged.raw
-    assert judged.rows.tolist() == list(range(len(crystals)))
     assert not any(model.asked)  # candidates are unrelaxed, and said to be
     assert mapped.level == energies.level
     assert raw.level == OTHER
@@ -148,29 +143,8 @@ def test_forecasters_are_chosen_by_what_is_given() -> None:
 
 
 @shipped
-def test_the_network_that_ships_comes_after_its_pupil() -> None:
+def test_the_network_that_ships_for_campaigns_knows_candidates() -> None:
     found = forecaster_for(None, "mixed", SYSTEM, 0)
-    assert isinstance(found, Screening)
-    assert "pupil" in found.name
+    assert isinstance(found, Mapped)
+    assert found.name.startswith("candidates/")
     assert isinstance(forecaster_for("energy", "mixed", SYSTEM, 0), Mapped)
-
-
-@shipped
-def test_a_screened_candidate_is_expected_to_be_what_the_network_alone_says(
-    labelled: tuple[Crystals, Energies],
-) -> None:
-    """Energies at the oracle's level, of the ensemble, through the same map."""
-    crystals, energies = labelled
-    _, first = np.unique(crystals.formulas(), return_index=True)
-    hull = Hull(crystals[first], energies[first])
-    screening = Screening(Cascade.shipped())
-    screening.learn(crystals[first], energies[first])
-    judged = screening.judge(crystals, hull, 0.05)
-    told = screening.cascade.ensemble.predict(crystals[first], relaxed=False)
-    level_map = LevelMap.fit(told, crystals[first].compositions, energies[first])
-    every = screening.cascade.ensemble.predict(crystals, relaxed=False)
-    alone = level_map.apply(every, crystals.compositions)
-    np.testing.assert_allclose(judged.energy.mean, alone.mean[judged.rows], atol=1e-5)
-    np.testing.assert_allclose(judged.energy.low, alone.low[judged.rows], atol=1e-5)
-    near = np.flatnonzero(above_all(crystals.compositions, hull)(alone.energies()) <= 0.05)
-    assert set(near) <= set(judged.rows.tolist())

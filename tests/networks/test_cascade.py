@@ -7,10 +7,9 @@ import pytest
 
 from materialabs.crystals.batch import Crystals
 from materialabs.errors import InputError
-from materialabs.hull import Hull
 from materialabs.hull.patches import HullPatches
 from materialabs.levels import MP2018, Energies, Level
-from materialabs.networks.cascade import HEAD, Above, Cascade, Screened
+from materialabs.networks.cascade import HEAD, Cascade, Screened
 from materialabs.networks.level import LevelMap
 from materialabs.networks.models import load_model, shipped_names
 from materialabs.networks.stability import distances_to_known, stability
@@ -101,66 +100,3 @@ def test_a_hull_at_another_level_is_met_through_the_map(
     plain = cascade.screen(few, hull_of(few), within=100.0)
     assert mapped.energy.level == ELSEWHERE
     np.testing.assert_allclose(mapped.distance.mean, plain.distance.mean, atol=0.03)
-
-
-@pytest.fixture(scope="module")
-def binaries() -> Crystals:
-    """Candidates of one system: they compete with one another."""
-    from materialabs.crystals.prototypes import fill
-
-    names = ("B1", "B3", "B4", "L1_0", "L1_2", "C1", "C3", "A15", "D0_3", "B8_1", "C4", "B_h")
-    made = [fill(name, symbols) for name in names for symbols in (["Mg", "O"], ["O", "Mg"])]
-    return Crystals.concat([one.replace(columns=None, site_columns=None) for one in made])
-
-
-def above_themselves(crystals: Crystals) -> Above:
-    def above(energies: Energies) -> np.ndarray:
-        return np.asarray(Hull(crystals.compositions, energies).distances[: len(crystals)])
-
-    return above
-
-
-def test_all_that_lie_near_their_own_hull_are_judged_by_the_ensemble(
-    cascade: Cascade, binaries: Crystals
-) -> None:
-    found = cascade.promising(binaries, above_themselves(binaries), within=0.05)
-    told = cascade.ensemble.predict(binaries, head=HEAD, relaxed=False)
-    near = np.flatnonzero(above_themselves(binaries)(told.energies()) <= 0.05)
-    assert set(near) <= set(found.rows.tolist())
-    assert len(found.rows) < len(binaries)
-    np.testing.assert_allclose(found.energy.mean, told.mean[found.rows], atol=1e-5)
-    assert found.energy.members is not None
-
-
-def test_what_the_pupil_puts_too_low_hides_nothing(cascade: Cascade, binaries: Crystals) -> None:
-    """One candidate, by the pupil 3 eV/atom too low, pushes all others off the hull at first."""
-    told = cascade.ensemble.predict(binaries, head=HEAD, relaxed=False)
-    away = above_themselves(binaries)(told.energies())
-
-    def with_one_too_low(energies: Energies, one: int) -> np.ndarray:
-        values = energies.values.copy()
-        values[one] -= 3.0
-        return above_themselves(binaries)(Energies(values, "formation", MP2018))
-
-    hidden = [
-        int(((away <= 0.05) & (with_one_too_low(told.energies(), one) > 1.0)).sum())
-        for one in range(len(binaries))
-    ]
-    assert max(hidden) > 0
-    calls = 0
-
-    def above(energies: Energies) -> np.ndarray:
-        nonlocal calls
-        calls += 1
-        if calls == 1:
-            return with_one_too_low(energies, int(np.argmax(hidden)))
-        return above_themselves(binaries)(energies)
-
-    found = cascade.promising(binaries, above, within=0.05)
-    assert set(np.flatnonzero(away <= 0.05)) <= set(found.rows.tolist())
-    assert calls > 2
-
-
-def test_so_many_are_judged_at_least(cascade: Cascade, binaries: Crystals) -> None:
-    found = cascade.promising(binaries, above_themselves(binaries), within=-10.0, fewest=7)
-    assert 7 <= len(found.rows) < len(binaries)

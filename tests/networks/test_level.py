@@ -131,6 +131,22 @@ def test_without_pairs_nothing_moves_and_intervals_are_wide_but_finite() -> None
     assert (total.std > 3.0).all()
 
 
+def test_at_one_level_only_small_shifts_are_expected() -> None:
+    made, _, _ = shifted(10, seed=9, noise=0.05)
+    cells = formulas(10, 9)
+    within = LevelMap.unlearned(made, MP2018, "formation").apply(made, cells)
+    between = LevelMap.unlearned(made, ORACLE, "formation").apply(made, cells)
+    assert (made.std < within.std).all()
+    assert (within.std < 0.75 * between.std).all()
+    # The same three labels, half an eV off, are believed less where none was expected.
+    off = made[:3].mean + 0.5
+    said = [
+        LevelMap.fit(made[:3], cells[:3], Energies(off, "formation", level)).apply(made, cells)
+        for level in (MP2018, ORACLE)
+    ]
+    assert (said[0].mean[:3] - made.mean[:3]).mean() < (said[1].mean[:3] - made.mean[:3]).mean()
+
+
 def test_one_pair_narrows_its_own_elements_alone() -> None:
     made, compositions, truth = shifted(1, seed=10, noise=0.01)
     found = LevelMap.fit(made, compositions, labelled(truth, "total"))

@@ -15,7 +15,8 @@ from materialabs.networks.conformance import check_model, common_crystals
 from materialabs.networks.models import SHIPPED, load_model, shipped_names
 
 ROOT = Path(__file__).parent.parent.parent
-LARGEST_BYTES = 10_000_000
+LARGEST_BYTES = 12_500_000
+"""Of 20 MB for all rooms: a model of candidates came to the four that were there."""
 
 
 @pytest.mark.slow

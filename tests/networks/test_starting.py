@@ -13,6 +13,8 @@ from materialabs.errors import InputError, IntegrityError
 from materialabs.networks.assembling import assemble
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.composition_network import CompositionNetworkShape
+from materialabs.networks.distortions import Copies
+from materialabs.networks.graphs import bond_graphs
 from materialabs.networks.heads import Head
 from materialabs.networks.learning_tasks import Recipe, Scaling
 from materialabs.networks.members import new_network, task_of, train_members
@@ -124,3 +126,21 @@ def test_a_begun_model_says_what_it_began_with(tmp_path: Path) -> None:
     assemble(data, found, prepared, tmp_path / "model", "made")
     told = Model.load(tmp_path / "model").card["network"]["start"]
     assert told == {"name": "learned", "weights_sha256": start.sha256}
+
+
+def test_known_starts_are_the_unrelaxed_copies_and_others_are_made(tmp_path: Path) -> None:
+    data = table()
+    rows = np.sort(np.concatenate([data.parts.train[:5], data.parts.test[:2]]))
+    starts = data.inputs.take(rows).scaled(1.3 * data.inputs.take(rows).volumes)
+    copies = Copies(starts, rows, np.full(len(rows), -1, np.int64))
+    prepared = prepare(data.inputs, data.parts, tmp_path / "graphs", starts=copies)
+    for name, part in (("train", data.parts.train), ("test", data.parts.test)):
+        found = prepared.copies[name]
+        assert set(found.original) <= set(part)
+        for place, row in enumerate(rows):
+            if row not in part:
+                continue
+            mine = np.flatnonzero(found.original == row)
+            assert len(mine) == 1
+            told, meant = found.graphs.take(mine), bond_graphs(starts.take([place]))
+            np.testing.assert_allclose(told.length, meant.length, rtol=1e-5)

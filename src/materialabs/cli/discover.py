@@ -43,7 +43,7 @@ def discover(
         typer.Option(help="What predicts: a network, or 'campaign': what this campaign learns."),
     ] = None,
     strategy: Annotated[
-        str, typer.Option(help="mixed, improvement, greedy, uncertainty or random.")
+        str, typer.Option(help="mixed, likeliest, improvement, greedy, uncertainty or random.")
     ] = "mixed",
     max_atoms: Annotated[int, typer.Option(help="Atoms of the largest primitive cell.")] = 12,
     require: Annotated[

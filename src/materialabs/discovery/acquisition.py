@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.compositions import Compositions
+from materialabs.discovery.choosing import chance_on_hull, likeliest
 from materialabs.generation.balance import StrictBalance
+from materialabs.hull.hull import ON_HULL
 from materialabs.networks.stability import expected_improvement, lower_confidence
 from materialabs.predictions import Prediction
 
@@ -44,6 +46,9 @@ OPINION: Final = 0.2
 
 FADES: Final = 20
 """Relaxed compounds at which that power has fallen to half."""
+
+ENOUGH_DRAWS: Final = 16
+"""Members of a prediction from which their shares tell chances."""
 
 SCALE: Final = 0.025
 """eV/atom: a hull distance larger by this makes a candidate worth 1/e as much."""
@@ -112,8 +117,8 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
     strategy
         ``"random"``; ``"greedy"``: the lowest predicted hull distance; ``"improvement"``: what is
         likely to be on the hull of all phases and candidates, then the expected improvement;
-        ``"uncertainty"``: the widest interval that reaches the hull; ``"mixed"``: improvement,
-        and uncertainty for a growing share.
+        ``"likeliest"``: the likeliest to lie on that hull; ``"uncertainty"``: the widest interval
+        that reaches the hull; ``"mixed"``: improvement, and uncertainty for a growing share.
     number
         Of the round.
     seed
@@ -127,6 +132,10 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
     if promise.distance is None:  # nothing has been learned yet: go by the generator
         rows = diverse(_likely(promise), promise.compositions, count)
         return Choice(rows, ("likely",) * len(rows))
+    if strategy == "likeliest":
+        rows = likeliest(_chance(promise), promise.distance.mean, count)
+        rows = rows[promise.within[rows] > 0]
+        return Choice(rows, ("confident",) * len(rows))
     unsure = _unsure_count(strategy, count, number)
     scores = _scores(promise, "greedy" if strategy == "greedy" else "improvement")
     sure = diverse(scores, promise.compositions, count - unsure)
@@ -135,6 +144,16 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
     others = diverse(wide, promise.compositions, unsure, beside=sure)
     reasons = ("confident",) * len(sure) + ("unsure",) * len(others)
     return Choice(np.concatenate([sure, others]), reasons)
+
+
+def _chance(promise: Promise) -> Floats:
+    """Chance that each candidate lies on the hull and has the wanted properties [n]."""
+    assert promise.distance is not None
+    if promise.among is not None and len(promise.among) >= ENOUGH_DRAWS:
+        chance = chance_on_hull(promise.among)
+    else:
+        chance = promise.distance.probability_below(ON_HULL)
+    return np.asarray(chance * promise.within)
 
 
 def _unsure_count(strategy: str, count: int, number: int) -> int:

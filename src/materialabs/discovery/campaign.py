@@ -190,7 +190,8 @@ def discover(
         What predicts energies: None (the network that ships, else the campaign's own model),
         ``"campaign"``, the name of a network, or anything with ``predict``.
     strategy
-        ``"mixed"``, ``"improvement"``, ``"greedy"``, ``"uncertainty"`` or ``"random"``.
+        ``"mixed"``, ``"likeliest"``, ``"improvement"``, ``"greedy"``, ``"uncertainty"`` or
+        ``"random"``.
     constraints
         What candidates must satisfy.
     objectives

@@ -2,22 +2,23 @@
 
 A trained network speaks at a level of its own. What it says goes through a map that is learned from
 the campaign's relaxations and refitted in each round; its raw output is never put on the oracle's
-hull. The network that ships judges what its pupil finds promising. Where there is no network, a
-small model learns from the relaxations themselves.
+hull. The network that ships for this has learned what candidates come to when they are relaxed, not
+only what known compounds are. Where there is no network, a small model learns from the relaxations
+themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
-from materialabs.discovery.learner import FEWEST, CampaignModel
+from materialabs.discovery.surrogate_systems import FEWEST, SystemSurrogate
 from materialabs.errors import ExternalError, InputError, MaterialabsError
 from materialabs.hull import Hull
 from materialabs.levels import Energies
@@ -25,18 +26,11 @@ from materialabs.networks.level import LevelMap
 from materialabs.networks.stability import distances_to_known, stability
 from materialabs.predictions import Prediction
 
-if TYPE_CHECKING:
-    from materialabs.networks.cascade import Cascade
-
 OWN_MODEL = "campaign"
 """Name of the model that learns from the campaign alone."""
 
-SHIPPED_MODEL = "energy"
-"""Name of the network that ships."""
-
-FEWEST_JUDGED: Final = 100
-"""Candidates that the whole network judges in a round at least, so that a batch can be chosen
-among unlike ones."""
+SHIPPED_MODEL = "candidates"
+"""Name of the network that ships for campaigns."""
 
 
 class Predictor(Protocol):
@@ -49,19 +43,16 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What is expected of the candidates that are worth an answer.
+    """What is expected of candidates.
 
     Parameters
     ----------
-    rows
-        [k], their positions among those asked about, rising.
     energy
-        [k], formation energies at the oracle's level.
+        [n], formation energies at the oracle's level.
     raw
-        [k], what the model says at its own level.
+        [n], what the model says at its own level.
     """
 
-    rows: NDArray[np.int64]
     energy: Prediction
     raw: Prediction
 
@@ -78,18 +69,8 @@ class Forecaster(Protocol):
         """Take in all relaxations so far: how they started, and what they came to."""
         ...
 
-    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
-        """What to expect of candidates; nothing as long as nothing can be said.
-
-        Parameters
-        ----------
-        crystals
-            Unrelaxed candidates.
-        hull
-            Of what is known at the oracle's level.
-        within
-            eV/atom; those farther above the hull of all phases and candidates may be left out.
-        """
+    def judge(self, crystals: Crystals) -> Judged | None:
+        """What to expect of unrelaxed candidates; nothing as long as nothing can be said."""
         ...
 
 
@@ -102,7 +83,7 @@ class Nothing:
     def learn(self, starts: Crystals, labels: Energies) -> None:
         """Learn nothing."""
 
-    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
+    def judge(self, crystals: Crystals) -> Judged | None:
         """No answer."""
         return None
 
@@ -131,46 +112,11 @@ class Mapped:
         prediction = self.model.predict(starts, relaxed=False)
         self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
 
-    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
+    def judge(self, crystals: Crystals) -> Judged | None:
         """Formation energies of all."""
         raw = self.model.predict(crystals, relaxed=False)
         energy = _learned(self.level_map).apply(raw, crystals.compositions)
-        return Judged(np.arange(len(crystals)), energy, raw)
-
-
-@dataclass
-class Screening:
-    """A pupil that looks at all candidates and an ensemble for the promising ones, both mapped.
-
-    Parameters
-    ----------
-    cascade
-        Pupil and ensemble.
-    seed
-        Of the map.
-    """
-
-    cascade: Cascade
-    seed: int = 0
-    level_map: LevelMap | None = None
-
-    @property
-    def name(self) -> str:
-        """Of both networks."""
-        return f"{self.cascade.ensemble.model_id} after {self.cascade.pupil.model_id}"
-
-    def learn(self, starts: Crystals, labels: Energies) -> None:
-        """Refit the map of the ensemble, which is the pupil's too."""
-        prediction = self.cascade.ensemble.predict(starts, relaxed=False)
-        self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
-
-    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
-        """Formation energies of those that may be near the hull of all."""
-        found = self.cascade.promising(
-            crystals, above_all(crystals.compositions, hull),
-            level_map=_learned(self.level_map), within=within, fewest=FEWEST_JUDGED,
-        )  # fmt: skip
-        return Judged(found.rows, found.energy, found.raw)
+        return Judged(energy, raw)
 
 
 @dataclass
@@ -188,22 +134,23 @@ class Learned:
     elements: tuple[int, ...]
     seed: int = 0
     name: str = OWN_MODEL
-    model: CampaignModel | None = None
+    model: SystemSurrogate | None = None
 
     def learn(self, starts: Crystals, labels: Energies) -> None:
-        """Learn from all relaxations so far."""
-        compounds = int((np.diff(starts.compositions.offsets) > 1).sum())
-        enough = compounds >= FEWEST
+        """Learn from all compounds relaxed so far; the elements' energies are known to be zero."""
+        rows = np.flatnonzero(np.diff(starts.compositions.offsets) > 1)
         self.model = (
-            CampaignModel.fit(starts, labels, self.elements, seed=self.seed) if enough else None
+            SystemSurrogate.fit(starts[rows], labels[rows], self.elements, seed=self.seed)
+            if len(rows) >= FEWEST
+            else None
         )
 
-    def judge(self, crystals: Crystals, hull: Hull, within: float) -> Judged | None:
+    def judge(self, crystals: Crystals) -> Judged | None:
         """Formation energies of all; this model knows the oracle's level alone."""
         if self.model is None:
             return None
         energy = self.model.predict(crystals)
-        return Judged(np.arange(len(crystals)), energy, energy)
+        return Judged(energy, energy)
 
 
 def _learned(level_map: LevelMap | None) -> LevelMap:
@@ -219,8 +166,8 @@ def forecaster_for(model: Any, strategy: str, elements: tuple[int, ...], seed: i
     ----------
     model
         A predictor; ``"energy"`` or another name of a trained network; ``"campaign"`` for the
-        model that learns from the campaign alone; None for the network that ships, after its
-        pupil, where they are there, and for the campaign's own model otherwise.
+        model that learns from the campaign alone; None for the network that ships for campaigns,
+        where it is there, and for the campaign's own model otherwise.
     strategy, elements, seed
         Of the campaign.
     """
@@ -299,13 +246,7 @@ def _load(name: str) -> Predictor:
 
 
 def _shipped(seed: int) -> Forecaster | None:
-    """The network that ships, after its pupil where it has one."""
-    try:
-        from materialabs.networks.cascade import Cascade
-
-        return Screening(Cascade.shipped(), seed)
-    except (MaterialabsError, ImportError):
-        pass
+    """The network that ships for campaigns."""
     try:
         found = _load(SHIPPED_MODEL)
     except MaterialabsError:

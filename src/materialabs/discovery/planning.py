@@ -24,7 +24,7 @@ from materialabs.discovery.forecasting import (
     distances_among_all,
 )
 from materialabs.discovery.objectives import expected_gain, pareto_front
-from materialabs.discovery.properties import Properties, asked
+from materialabs.discovery.properties import Properties
 from materialabs.discovery.request import CampaignRequest
 from materialabs.discovery.task_keys import task_keys
 from materialabs.elements import SYMBOLS
@@ -146,8 +146,8 @@ def plan_round(
     made = make_candidates(request, pool, number, known=findings.seen(), favoured=favoured)
     if not len(made):
         return PlannedRound([], {"candidates": 0, "refused": _reasons(made.reasons)})
-    judged = forecaster.judge(made.crystals, findings.hull, _reach(request))
-    crystals = made.crystals if judged is None else made.crystals[judged.rows]
+    crystals = made.crystals
+    judged = forecaster.judge(crystals)
     energy = None if judged is None else judged.energy
     distance = distance_of(energy, crystals, findings.hull)
     properties = Properties.of(request, crystals, predictors)
@@ -170,18 +170,9 @@ def plan_round(
         "origins": dict(Counter(str(name) for name in made.crystals.columns["generator"])),
         "refused": _reasons(made.reasons),
         "model": "" if energy is None else energy.model_id,
-        "judged": 0 if energy is None else len(energy),
         "promising": 0 if distance is None else int((distance.mean <= 0.05).sum()),
     }
     return PlannedRound(_distinct([one for one in wanted if one.key not in done]), document)
-
-
-def _reach(request: CampaignRequest) -> float:
-    """How far above the hull a candidate may matter, eV/atom.
-
-    Everywhere, where candidates are chosen at random or for more than stability.
-    """
-    return np.inf if request.strategy == "random" or asked(request) else WORTH_JUDGING
 
 
 def _favoured(findings: Findings) -> list[str]:

@@ -15,7 +15,7 @@ from materialabs.errors import InputError
 from materialabs.levels import Level
 from materialabs.oracles.relaxation import RelaxationSettings
 
-STRATEGIES: Final = ("mixed", "improvement", "greedy", "uncertainty", "random")
+STRATEGIES: Final = ("mixed", "likeliest", "improvement", "greedy", "uncertainty", "random")
 """How a batch is chosen (:mod:`materialabs.discovery.acquisition`)."""
 
 FEWEST_ELEMENTS, MOST_ELEMENTS = 2, 8
@@ -23,7 +23,7 @@ FEWEST_ELEMENTS, MOST_ELEMENTS = 2, 8
 DEFAULT_BATCH: Final = 8
 """Relaxations between two looks at the hull."""
 
-GENERATION: Final = 1
+GENERATION: Final = 2
 """Rises when the same request would be answered by other candidates."""
 
 

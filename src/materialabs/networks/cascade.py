@@ -11,7 +11,6 @@ through the same map before they are held against it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,14 +20,12 @@ from numpy.typing import NDArray
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError
-from materialabs.levels import Energies
 from materialabs.networks.graphs import BondGraphs, bond_graphs
 from materialabs.networks.level import LevelMap
 from materialabs.networks.models import Model, load_model
 from materialabs.networks.stability import (
     KnownHull,
     distances_to_known,
-    lower_confidence,
     stability,
 )
 from materialabs.predictions import Prediction
@@ -40,12 +37,6 @@ HEAD: Final = "formation_energy"
 
 SEARCHED_AT_ONCE: Final = 20_000
 """Candidates whose graphs are kept while the pupil's answers are compared."""
-
-UNSURE_REACH: Final = 0.9
-"""A candidate may be near the hull if the truth is below its lower end with a chance of 1 in 10."""
-
-Above = Callable[[Energies], Floats]
-"""Gives the distance of each of n candidates above a hull, from the energies of all n."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,25 +56,6 @@ class Screened:
     distance: Prediction
     energy: Prediction
     by_ensemble: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Promising:
-    """The candidates that the ensemble was asked about.
-
-    Parameters
-    ----------
-    rows
-        [k], their positions, rising.
-    energy
-        [k], their energies at the hull's level, with members.
-    raw
-        [k], the same at the models' level.
-    """
-
-    rows: NDArray[np.int64]
-    energy: Prediction
-    raw: Prediction
 
 
 class Cascade:
@@ -148,64 +120,6 @@ class Cascade:
             Prediction.concat([part.distance for part in parts]).replace(ids=ids),
             Prediction.concat([part.energy for part in parts]).replace(ids=ids),
             np.concatenate([part.by_ensemble for part in parts]),
-        )
-
-    def promising(
-        self,
-        candidates: Crystals,
-        above: Above,
-        *,
-        level_map: LevelMap | None = None,
-        within: float,
-        fewest: int = 0,
-        threads: int = 1,
-    ) -> Promising:
-        """Candidates near a hull that they belong to themselves, judged by the ensemble.
-
-        A candidate that the pupil puts too low hides those beside it. The hull is therefore drawn
-        anew with what the ensemble says, until all that are near it have been judged by it, and
-        all of which the pupil is so unsure that they may be.
-
-        Parameters
-        ----------
-        candidates
-            As many as memory holds the graphs of.
-        above
-            Distance of each candidate above the hull, from the energies of all.
-        level_map
-            From the models' level to the hull's; none where they are the same.
-        within
-            eV/atom; candidates closer to the hull than this are judged by the ensemble.
-        fewest
-            So many are judged at least.
-        threads
-            Threads that build graphs.
-        """
-        graphs, cells = bond_graphs(candidates, threads=threads), candidates.compositions
-        first = _mapped(_energies(self.pupil, graphs, cells), cells, level_map)
-        told, unsure = first.energies(), first.mean - lower_confidence(first, UNSURE_REACH)
-        values = told.values.copy()
-        left = np.ones(len(candidates), dtype=bool)
-        answers: list[tuple[NDArray[np.int64], Prediction, Prediction]] = []
-        while True:
-            distance = above(Energies(values, told.kind, told.level))
-            near = (distance <= within + self.margin) | (distance <= unsure)
-            if near.sum() < fewest:
-                near[np.argsort(distance, kind="stable")[:fewest]] = True
-            rows = np.flatnonzero(left & near)
-            if answers and not len(rows):
-                break
-            raw = _energies(self.ensemble, graphs.take(rows), cells[rows])
-            energy = _mapped(raw, cells[rows], level_map)
-            answers.append((rows, energy, raw))
-            values[rows], left[rows] = energy.mean, False
-        every, energies, raws = zip(*answers, strict=True)
-        rows = np.concatenate(every)
-        order = np.argsort(rows)
-        return Promising(
-            rows[order],
-            Prediction.concat(energies).take(order),
-            Prediction.concat(raws).take(order),
         )
 
     def _part(

@@ -60,8 +60,6 @@ class Recipe:
         Decides the first weights, the order and the distortions.
     precision
         ``"float32"``, or ``"bfloat16"`` for products in half the memory.
-    cycles
-        Times that the learning rate rises and falls, in equal numbers of epochs.
     checkpoint_seconds
         Time between two checkpoints.
     """
@@ -75,14 +73,11 @@ class Recipe:
     weights: dict[str, float] = field(default_factory=dict)
     seed: int = 0
     precision: str = "float32"
-    cycles: int = 1
     checkpoint_seconds: float = 120.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
             raise InputError("Training needs at least one epoch and one row in a batch.")
-        if self.cycles < 1 or self.epochs % self.cycles:
-            raise InputError("The epochs of a training are a multiple of its cycles.")
         if self.precision not in PRECISIONS:
             raise InputError(f"The precision is one of {', '.join(PRECISIONS)}.")
 
@@ -144,10 +139,10 @@ class Task:
 
     def fingerprint(self, recipe: Recipe) -> str:
         """Hash of everything that decides the outcome, so that no other training is resumed."""
-        decisive = asdict(recipe) | {"checkpoint_seconds": 0, "heads": self.heads, "rules": RULES}
-        if recipe.cycles == 1:  # trainings begun before there were cycles go on
-            del decisive["cycles"]
-        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(
+            asdict(recipe) | {"checkpoint_seconds": 0, "heads": self.heads, "rules": RULES},
+            sort_keys=True,
+        ).encode())  # fmt: skip
         for array in (self.targets, self.train, self.validation):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()

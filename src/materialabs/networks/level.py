@@ -23,12 +23,16 @@ from materialabs.networks.calibration import conformal_quantile, conformal_shape
 from materialabs.networks.linear_map import (
     ELEMENTS,
     FEWEST_FOR_EVIDENCE,
-    NO_SHIFTS,
+    OTHER_KIND,
+    SAME_KIND,
+    SAME_LEVEL,
     LinearMap,
     Pairs,
     Residual,
+    Usual,
     fit_map,
     fractions,
+    unlearned,
 )
 from materialabs.predictions import Prediction
 
@@ -75,7 +79,7 @@ class LevelMap:
     def unlearned(cls, prediction: Prediction, target: Level, kind: Kind) -> LevelMap:
         """The map before any pair is labelled: no shift, and as wide as levels usually differ."""
         source, source_kind = _theory(prediction)
-        linear = NO_SHIFTS[source_kind == kind]
+        linear = unlearned(_usual(source, source_kind, target, kind))
         return cls(source, source_kind, target, kind, linear)
 
     @classmethod
@@ -121,7 +125,7 @@ class LevelMap:
             Pairs(x, gaps, prediction.std, features),
             residual,
             folds_of(compositions.reduced_formulas(), seed),
-            alike=bare.source_kind == labels.kind,
+            _usual(bare.source, bare.source_kind, labels.level, labels.kind),
         )
         if len(labels) < CONFORMAL_FROM:
             cautious = 1.0
@@ -186,6 +190,13 @@ class LevelMap:
 
         shift, std = self.linear.of_elements()
         return {SYMBOLS[z]: (float(shift[z]), float(std[z])) for z in range(1, ELEMENTS)}
+
+
+def _usual(source: Level, source_kind: Kind, target: Level, kind: Kind) -> Usual:
+    """How far the energies of two levels and kinds are usually apart."""
+    if source_kind != kind:
+        return OTHER_KIND
+    return SAME_LEVEL if source == target else SAME_KIND
 
 
 def _theory(prediction: Prediction) -> tuple[Level, Kind]:

@@ -16,20 +16,35 @@ Floats = NDArray[np.float64]
 
 ELEMENTS: Final = len(SYMBOLS)
 
-SHIFT_SAME_KIND: Final = 0.1
-"""eV; prior standard deviation of an element's shift between energies of one kind. Mixing
-corrections and +U move formation energies by tenths at most (Wang et al., Sci. Rep. 11, 2021)."""
 
-CONSTANT_SAME_KIND: Final = 0.03
-"""eV/atom; prior standard deviation of the part that all elements share, between energies of one
-kind: it is zero for the elements themselves."""
+@dataclass(frozen=True)
+class Usual:
+    """How far two energies usually are apart, before any pair is known.
 
-SHIFT_OTHER_KIND: Final = 8.0
-"""eV; the same between formation and total energies: an element's total energy, 0 to -13 eV in
-PBE."""
+    Parameters
+    ----------
+    constant
+        eV/atom; prior standard deviation of the part that all elements share.
+    shift
+        eV; prior standard deviation of an element's shift.
+    noise
+        eV/atom; scatter of the difference about the shifts.
+    """
 
-NOISE_UNLEARNED: Final = 0.1
-"""eV/atom; scatter of the difference about the shifts before it is learned."""
+    constant: float
+    shift: float
+    noise: float
+
+
+SAME_LEVEL: Final = Usual(0.02, 0.05, 0.05)
+"""What a network of the oracle's own level is off by in a system that it has not learned from."""
+
+SAME_KIND: Final = Usual(0.03, 0.1, 0.1)
+"""Energies of one kind at two levels: mixing corrections and +U move formation energies by tenths
+of an eV at most (Wang et al., Sci. Rep. 11, 2021), and those of elements are zero."""
+
+OTHER_KIND: Final = Usual(8.0, 8.0, 0.1)
+"""Formation and total energies: an element's total energy is 0 to -13 eV in PBE."""
 
 SHIFTS_TRIED: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 8.0)
 """eV; prior standard deviations among which the evidence chooses."""
@@ -148,12 +163,12 @@ class Widths:
     noise: float
     residual: float = 0.0
 
-    def prior(self, residual: Residual | None, *, alike: bool) -> Floats:
+    def prior(self, residual: Residual | None, usual: Usual) -> Floats:
         """Prior standard deviations of all weights [k]."""
         waves = 0 if residual is None else WAVES
         return np.concatenate(
             [
-                [CONSTANT_SAME_KIND if alike else SHIFT_OTHER_KIND],
+                [usual.constant],
                 np.full(ELEMENTS, self.shift),
                 np.full(waves, self.residual),
             ]
@@ -183,7 +198,7 @@ class Pairs:
 
 
 def fit_map(
-    pairs: Pairs, residual: Residual | None, folds: NDArray[np.int64], *, alike: bool
+    pairs: Pairs, residual: Residual | None, folds: NDArray[np.int64], usual: Usual
 ) -> tuple[LinearMap, Floats]:
     """Learn shifts, and a residual where there is a basis.
 
@@ -195,16 +210,16 @@ def fit_map(
         Basis of the residual, or None.
     folds
         [n], parts that are left out in turn to see how large errors are.
-    alike
-        Whether both energies are of one kind, which sets the prior while pairs are few.
+    usual
+        How far such energies are apart, which sets the prior while pairs are few.
 
     Returns
     -------
     The map, and for each pair |error| / standard deviation of a map that has not seen its part.
     """
     table = _table(pairs.x, pairs.features, residual)
-    widths = _likeliest(table, pairs, residual, alike=alike)
-    prior = widths.prior(residual, alike=alike)
+    widths = _likeliest(table, pairs, residual, usual)
+    prior = widths.prior(residual, usual)
     variance = pairs.std**2 + widths.noise**2
     first = _Sums.of(table, pairs.gaps, 1.0 / variance).posterior(prior)[1]
     far = np.abs(pairs.gaps - table @ first) / np.sqrt(variance)
@@ -228,9 +243,9 @@ def _learned(sums: _Sums, prior: Floats, noise: float, residual: Residual | None
     return LinearMap(mean, _covariance(factor, prior), noise, residual)
 
 
-def _likeliest(table: Floats, pairs: Pairs, residual: Residual | None, *, alike: bool) -> Widths:
+def _likeliest(table: Floats, pairs: Pairs, residual: Residual | None, usual: Usual) -> Widths:
     """The widths of largest evidence, one at a time, on some of the pairs where there are many."""
-    best = Widths(_usual(alike), NOISE_UNLEARNED, RESIDUALS_TRIED[0])
+    best = Widths(usual.shift, usual.noise, RESIDUALS_TRIED[0])
     if len(table) < FEWEST_FOR_EVIDENCE:
         return best
     step = -(-len(table) // MOST_FOR_EVIDENCE)
@@ -243,8 +258,8 @@ def _likeliest(table: Floats, pairs: Pairs, residual: Residual | None, *, alike:
     def evidence(widths: Widths) -> float:
         if widths.noise not in known:
             known[widths.noise] = _Sums.of(some, gaps, 1.0 / (std**2 + widths.noise**2))
-        found = known[widths.noise].posterior(widths.prior(residual, alike=alike))[0]
-        surprise = np.log(widths.noise / NOISE_UNLEARNED), np.log(widths.shift / _usual(alike))
+        found = known[widths.noise].posterior(widths.prior(residual, usual))[0]
+        surprise = np.log(widths.noise / usual.noise), np.log(widths.shift / usual.shift)
         return found - 0.5 * float(np.square(surprise).sum()) / HABIT**2
 
     for name in (*tried, *tried):
@@ -299,11 +314,6 @@ class _Sums:
         return evidence - float(np.log(np.diag(factor)).sum()), mean, factor
 
 
-def _usual(alike: bool) -> float:
-    """Prior width of an element's shift while pairs are few, eV."""
-    return SHIFT_SAME_KIND if alike else SHIFT_OTHER_KIND
-
-
 def _covariance(factor: Floats, prior: Floats) -> Floats:
     inverse = np.linalg.solve(factor, np.diag(prior))
     return np.asarray(inverse.T @ inverse)
@@ -325,10 +335,7 @@ def _table(x: Floats, features: NDArray[Any] | None, residual: Residual | None) 
     return np.hstack(columns)
 
 
-def _without_pairs(alike: bool) -> LinearMap:
-    prior = Widths(_usual(alike), NOISE_UNLEARNED).prior(None, alike=alike)
-    return LinearMap(np.zeros(len(prior)), np.diag(prior**2), NOISE_UNLEARNED)
-
-
-NO_SHIFTS: Final = {True: _without_pairs(True), False: _without_pairs(False)}
-"""The map before any pair, for energies of one kind and of two."""
+def unlearned(usual: Usual) -> LinearMap:
+    """The map before any pair: no shift, and as wide as such energies are usually apart."""
+    prior = Widths(usual.shift, usual.noise).prior(None, usual)
+    return LinearMap(np.zeros(len(prior)), np.diag(prior**2), usual.noise)

@@ -54,6 +54,7 @@ NAMES: Final = {
     "phonons": ("phonons", "last_phonon_peak"),
     "perovskites": ("perovskites", "heat_of_formation"),
     "oxides": ("oxides", "formation_energy_per_cation"),
+    "candidates": ("candidates", "formation_energy"),
     "pupil": ("pupil", "formation_energy"),
 }
 """Names of shipped models: the folder, and the head that is meant."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.protostructure import prototype_labels
 from materialabs.errors import ResourceError
-from materialabs.networks.distortions import borrowed, shaken
+from materialabs.networks.distortions import Copies, borrowed, shaken
 from materialabs.networks.examples import JITTER, CrystalExamples
 from materialabs.networks.graphs import NEIGHBOURS, BondGraphs, bond_graphs
 from materialabs.networks.training_data import Parts
@@ -82,6 +82,7 @@ def prepare(
     *,
     neighbours: int = NEIGHBOURS,
     threads: int = 1,
+    starts: Copies | None = None,
     said: Callable[[str], None] = lambda sentence: None,
 ) -> Prepared:
     """Make or map what training reads.
@@ -98,6 +99,9 @@ def prepare(
         Nearest neighbours of an atom that make its bonds.
     threads
         Threads that build the graphs.
+    starts
+        What relaxations of some rows began with: the unrelaxed copies of these, instead of made
+        ones.
     said
         Gets a sentence before each long step.
     """
@@ -106,7 +110,7 @@ def prepare(
         if not _whole(folder / "relaxed"):
             said(f"building the graphs of {len(crystals)} crystals")
             bond_graphs(crystals, neighbours=neighbours, threads=threads).save(folder / "relaxed")
-        maker = _Copier(crystals, parts.train, folder, neighbours, threads, said)
+        maker = _Copier(crystals, parts.train, folder, neighbours, threads, said, starts)
         copies = {
             "train": maker.copies("train", parts.train),
             "valid": maker.copies("valid", parts.validation),
@@ -129,10 +133,11 @@ class _Copier:
 
     def __init__(
         self, crystals: Crystals, lenders: Rows, folder: Path, neighbours: int, threads: int,
-        said: Callable[[str], None],
+        said: Callable[[str], None], starts: Copies | None = None,
     ) -> None:  # fmt: skip
         self.crystals, self.lenders, self.folder = crystals, lenders, folder
         self.neighbours, self.threads, self.said = neighbours, threads, said
+        self.starts = starts
         self._types: Sequence[str | None] | None = None
 
     def copies(self, name: str, rows: Rows) -> UnrelaxedCopies:
@@ -146,7 +151,18 @@ class _Copier:
         return UnrelaxedCopies(BondGraphs.load(place), np.load(place.with_suffix(".npy")))
 
     def _made(self, name: str, rows: Rows) -> tuple[BondGraphs, Rows]:
-        learned = name == "train"
+        if self.starts is None:
+            return self._imagined(name == "train", rows)
+        real = np.flatnonzero(np.isin(self.starts.original, rows))
+        graphs, original = self._graphs(self.starts.crystals[real]), self.starts.original[real]
+        rest = np.setdiff1d(rows, original)
+        if len(rest):
+            more, of = self._imagined(name == "train", rest)
+            graphs = BondGraphs.concat([graphs, more])
+            original = np.concatenate([original, of])
+        return graphs, original
+
+    def _imagined(self, learned: bool, rows: Rows) -> tuple[BondGraphs, Rows]:
         seed, most = (TRAINING_SEED, COPIES) if learned else (HELD_OUT_SEED, 1)
         lent = borrowed(self.crystals, rows, self.lenders, self.types, seed, copies=most)
         graphs, original = self._graphs(lent.crystals), lent.original

@@ -34,10 +34,10 @@ from materialabs.networks.optimiser import Optimiser
 from materialabs.networks.weight_files import read_tensors, write_tensors
 
 WARM_UP = 0.05
-"""Share of a cycle's steps over which the learning rate rises."""
+"""Share of all steps over which the learning rate rises."""
 
 LAST_RATE = 0.005
-"""Learning rate of a cycle's last step, relative to the highest; it follows a cosine between."""
+"""Learning rate of the last step, relative to the highest; between them it follows a cosine."""
 
 LARGEST_GRADIENT = 1.0
 """Norm that the gradient of a step is cut to."""
@@ -133,12 +133,11 @@ class Training:
         return missing_aware_loss(values.float(), targets, self.weights)
 
     def _relative_rate(self) -> float:
-        total = self.steps_an_epoch * self.recipe.epochs // self.recipe.cycles
-        step = self.step % total
+        total = self.steps_an_epoch * self.recipe.epochs
         warm = max(1.0, WARM_UP * total)
-        if step < warm:
-            return (step + 1) / warm
-        progress = (step - warm) / max(1.0, total - warm)
+        if self.step < warm:
+            return (self.step + 1) / warm
+        progress = min(1.0, (self.step - warm) / max(1.0, total - warm))
         return LAST_RATE + (1.0 - LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
     @torch.no_grad()

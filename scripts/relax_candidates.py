@@ -1,0 +1,217 @@
+"""Relax candidates of chemical systems drawn by chance: what a network must know of candidates.
+
+::
+
+    python scripts/relax_candidates.py --folder work/candidates --systems 300
+    python scripts/train_shipped_models.py ...                    # a first model of candidates
+    python scripts/relax_candidates.py --folder work/candidates \
+        --first 300 --systems 600 --model candidates
+    python scripts/relax_candidates.py --folder work/candidates --pack
+
+A table of compounds holds crystals near their hull. A network that has seen nothing else takes
+every candidate for one of these. Here candidates are made as a campaign makes them, in systems
+drawn by chance, and relaxed by CHGNet: in each system some that the shipped network puts lowest
+and some by chance. Known compounds get CHGNet's energy as they are. Each system is one file in the
+folder, so that a stopped run goes on; ``--first`` and ``--step`` share the work among processes.
+``--pack`` joins all files into the table that ``train_shipped_models.py`` and the benchmarks read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+import torch
+from benchmarks.relaxed_candidates import (
+    LARGEST_FORMATION,
+    RelaxedCandidates,
+    formation_energies,
+)
+
+from materialabs.crystals.batch import Crystals
+from materialabs.crystals.files import read
+from materialabs.crystals.prototypes import prototypes
+from materialabs.crystals.references import reference_crystals
+from materialabs.discovery.acquisition import diverse
+from materialabs.discovery.candidates import make_candidates
+from materialabs.discovery.forecasting import above_all
+from materialabs.discovery.parents import LARGEST_PARENT
+from materialabs.discovery.request import CampaignRequest
+from materialabs.elements import NUMBER_OF, SYMBOLS
+from materialabs.generation.pool import ParentPool
+from materialabs.hull import Hull
+from materialabs.levels import Energies
+from materialabs.networks.models import Model, load_model
+from materialabs.oracles.named import oracle_by_name
+from materialabs.oracles.oracle import Oracle
+
+ROOT = Path(__file__).parent.parent
+
+
+RARE = {
+    *("H", "He", "Ne", "Ar", "Kr", "Xe"), *("Tc", "Pm", "Hg"),
+    *("Eu", "Tb", "Ho", "Tm", "Lu"),
+}  # fmt: skip
+"""Elements that are left out: hydrogen, of molecules; rare gases; and some of which few compounds
+are known or whose neighbours stand for them."""
+
+ELEMENTS = tuple(symbol for symbol in SYMBOLS[1:84] if symbol not in RARE)
+
+COMMON = ("O", "S", "F", "Cl", "N", "Si", "P", "Se")
+"""One system in two holds one of these, as known compounds do."""
+
+LARGEST_START = 16
+"""Atoms of a candidate that is relaxed at most."""
+
+LOWEST, CHANCE = 8, 6
+"""Candidates of a system that the network puts lowest, and candidates by chance."""
+
+SCALE = 0.05
+"""eV/atom; how fast a candidate's worth falls with its distance from the hull of all."""
+
+KNOWN, LARGEST_KNOWN = 4_000, 24
+"""Known compounds whose energy is computed, and their atoms at most."""
+
+AT_ONCE = 32
+"""Crystals whose energies are computed together."""
+
+SEED = 2_026
+
+
+def system_of(number: int) -> tuple[str, ...]:
+    """The elements of a system, drawn by its number: two or three."""
+    rng = np.random.default_rng([SEED, number])
+    size = 2 if rng.random() < 0.35 else 3
+    first = [str(rng.choice(COMMON))] if rng.random() < 0.5 else []
+    rest = [symbol for symbol in ELEMENTS if symbol not in first]
+    return tuple(sorted(first + [str(s) for s in rng.choice(rest, size - len(first), False)]))
+
+
+def chosen_candidates(system: tuple[str, ...], number: int, model: Model) -> Crystals:
+    """Candidates of a system: the lowest by the network, and some by chance."""
+    oracle_level = oracle_by_name("chgnet").level
+    request = CampaignRequest("-".join(system), oracle_level, seed=number)
+    shipped = prototypes().crystals
+    pool = ParentPool.of(shipped[shipped.counts <= LARGEST_PARENT])
+    made = make_candidates(request, pool, 1, known=reference_crystals(system)).crystals
+    made = made[made.counts <= LARGEST_START]
+    if not len(made):
+        return made
+    told = model.predict(made, relaxed=False)
+    pure = reference_crystals(system)
+    zero = Energies(np.zeros(len(pure)), "formation", told.energies().level)
+    distance = above_all(made.compositions, Hull(pure.compositions, zero))(told.energies())
+    low = diverse(np.exp(-distance / SCALE), made.compositions, LOWEST)
+    others = np.setdiff1d(np.arange(len(made)), low)
+    rng = np.random.default_rng([SEED, number, 1])
+    by_chance = rng.permutation(others)[:CHANCE]
+    return made[np.concatenate([low, by_chance])].replace(columns=None, site_columns=None)
+
+
+def known_compounds() -> Crystals:
+    """Compounds of mp36k by chance."""
+    data = Path(os.environ.get("MATERIALABS_DATA", ROOT.parent / "shared" / "data"))
+    crystals = read(str(data / "structures" / "mp36k.jsonl.gz"), progress=False)
+    fits = np.isin(crystals.numbers, [NUMBER_OF[symbol] for symbol in ELEMENTS])
+    whole = np.bincount(crystals.owners, fits, minlength=len(crystals)) == crystals.counts
+    rows = np.flatnonzero(whole & (crystals.counts <= LARGEST_KNOWN))
+    rows = np.random.default_rng(SEED).permutation(rows)[:KNOWN]
+    return crystals[np.sort(rows)].replace(site_columns=None)
+
+
+def relax(oracle: Oracle, crystals: Crystals) -> tuple[Crystals, Crystals, np.ndarray]:
+    """Starts, what they became, and energies per atom, of those that went well."""
+    done = [(row, one) for row, one in oracle.stream(crystals) if np.isfinite(one.energy)]
+    done.sort(key=lambda one: one[0])
+    rows = np.array([row for row, _ in done], dtype=np.int64)
+    ends = Crystals.concat([one.crystal for _, one in done]) if done else Crystals.empty()
+    return crystals[rows], ends, np.array([one.energy for _, one in done])
+
+
+def energies_of(oracle: Oracle, crystals: Crystals) -> np.ndarray:
+    """Energies per atom of crystals as they are, batch by batch."""
+    return np.concatenate([oracle.evaluate(part).energies for part in crystals.chunks(AT_ONCE)])
+
+
+def keep(path: Path, starts: Crystals, ends: Crystals, energies: np.ndarray) -> None:
+    """Write a system's relaxations, whole or not at all."""
+    bare = [one.replace(columns=None, site_columns=None) for one in (starts, ends)]
+    part = path.with_suffix(".part.npz")
+    np.savez(
+        part, energies=energies,
+        starts=np.frombuffer(bare[0].to_bytes(), np.uint8),
+        ends=np.frombuffer(bare[1].to_bytes(), np.uint8),
+    )  # fmt: skip
+    part.replace(path)
+
+
+def pack(folder: Path) -> RelaxedCandidates:
+    """Join the files of a folder; crystals far above their elements are left out."""
+    elements = kept(folder / "elements.npz")[1:]
+    paths = sorted(path for path in folder.glob("*.npz") if path.name[0].isdigit())
+    starts, ends, totals = zip(*map(kept, paths), strict=True)
+    last = Crystals.concat(list(ends))
+    energies = formation_energies(last.compositions, np.concatenate(totals), elements)
+    good = np.flatnonzero(energies < LARGEST_FORMATION)
+    known = known_compounds()
+    told = formation_energies(known.compositions, kept(folder / "known.npz")[2], elements)
+    rows = np.flatnonzero(np.isfinite(told))
+    names = tuple(str(known.columns["id"][row]) for row in rows)
+    return RelaxedCandidates(
+        Crystals.concat(list(starts))[good], last[good], energies[good], names, told[rows]
+    )
+
+
+def kept(path: Path) -> tuple[Crystals, Crystals, np.ndarray]:
+    """Starts, ends and energies of one file."""
+    with np.load(path, allow_pickle=False) as found:
+        starts, ends = (Crystals.from_bytes(found[name].tobytes()) for name in ("starts", "ends"))
+        return starts, ends, found["energies"]
+
+
+def main() -> None:
+    """Relax the elements, then one system after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--systems", type=int, default=150)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("--pack", action="store_true", help="join what is there, and end")
+    parser.add_argument("--model", default="energy", help="whose lowest candidates are taken")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.pack:
+        pack(arguments.folder).save()
+        return
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    oracle, model = oracle_by_name("chgnet"), load_model(arguments.model)
+    place = arguments.folder / "elements.npz"
+    if arguments.first == 0 and not place.exists():
+        keep(place, *relax(oracle, reference_crystals(ELEMENTS)))
+    place = arguments.folder / "known.npz"
+    if arguments.first == 0 and not place.exists():
+        known = known_compounds()
+        keep(place, known, known, energies_of(oracle, known))
+    for number in range(arguments.first, arguments.systems, arguments.step):
+        system, begun = system_of(number), time.perf_counter()
+        place = arguments.folder / f"{number:04d}-{'-'.join(system)}.npz"
+        if place.exists():
+            continue
+        starts, ends, energies = relax(oracle, chosen_candidates(system, number, model))
+        keep(place, starts, ends, energies)
+        print(
+            f"{number}: {'-'.join(system)}, {len(starts)} relaxed, "
+            f"{time.perf_counter() - begun:.1f} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
