@@ -16,7 +16,7 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.discovery.choosing import chance_on_hull, likeliest
 from materialabs.generation.balance import StrictBalance
 from materialabs.hull.hull import ON_HULL
-from materialabs.networks.stability import expected_improvement, lower_confidence
+from materialabs.networks.stability import expected_improvement
 from materialabs.predictions import Prediction
 
 Floats = NDArray[np.float64]
@@ -34,8 +34,9 @@ NEAR: Final = 0.06
 FIRST_UNSURE, SHARE_STEP, MOST_UNSURE = 0.0, 0.1, 0.5
 """Share of a batch that goes to unsure candidates: in the first round, more in each, at most."""
 
-UNSURE_REACH: Final = 0.9
-"""An unsure candidate counts by the hull distance that the truth is above with this chance."""
+UNSURE_WITHIN: Final = 0.1
+"""eV/atom; farther above the hull an unsure candidate counts less: far away nearly all are unsure,
+and hardly one comes near."""
 
 UNBALANCED: Final = 0.1
 """What a candidate whose observed oxidation states cannot balance is worth beside one whose do, as
@@ -118,7 +119,7 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
         ``"random"``; ``"greedy"``: the lowest predicted hull distance; ``"improvement"``: what is
         likely to be on the hull of all phases and candidates, then the expected improvement;
         ``"likeliest"``: the likeliest to lie on that hull; ``"uncertainty"``: the widest interval
-        that reaches the hull; ``"mixed"``: improvement, and uncertainty for a growing share.
+        near that hull; ``"mixed"``: improvement, and uncertainty for a growing share.
     number
         Of the round.
     seed
@@ -190,11 +191,11 @@ def _scores(promise: Promise, how: str) -> Floats:
     """What each candidate is worth, zero or more [n]."""
     distance = promise.distance
     assert distance is not None
+    above = distance.mean if promise.among is None else promise.among.mean(axis=0)
     if how == "greedy":
         worth = np.exp(-(distance.mean - distance.mean.min()) / SCALE)
     elif how == "uncertainty":
-        reached = lower_confidence(distance, UNSURE_REACH)
-        worth = distance.std * np.exp(-np.maximum(reached, 0.0) / SCALE)
+        worth = distance.std * np.exp(-np.maximum(above - UNSURE_WITHIN, 0.0) / SCALE)
     else:
         # Beyond reach of the hull the improvement is nil: the mean then still tells them apart.
         far = np.exp(-(distance.mean - distance.mean.min()) / SCALE)
