@@ -135,3 +135,10 @@ def test_other_ranges_are_refused(text: str) -> None:
 def test_other_objectives_are_refused(text: str) -> None:
     with pytest.raises(InputError):
         Objective.parse(text)
+
+
+def test_too_many_objectives_are_refused() -> None:
+    five = tuple(Objective(name) for name in ("density", "band_gap", "hardness", "price", "mass"))
+    CampaignRequest("Li-P-S", LEVEL, objectives=five[:4])
+    with pytest.raises(InputError, match="at most 4"):
+        CampaignRequest("Li-P-S", LEVEL, objectives=five)

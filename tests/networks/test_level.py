@@ -193,9 +193,6 @@ def test_the_result_is_at_the_other_level_and_nothing_else_is_taken() -> None:
     assert mapped.level == ORACLE
     with pytest.raises(LevelError, match="fit a map for that level"):
         found.apply(mapped, compositions)
-    found.require_target(ORACLE, "formation")
-    with pytest.raises(LevelError, match="This map leads to"):
-        found.require_target(Level("r2SCAN"), "formation")
 
 
 @pytest.mark.parametrize("wrong", [{"labels": 3}, {"compositions": 3}])

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from materialabs.crystals.compositions import Compositions, parse_system
 from materialabs.discovery.constraints import Constraints
-from materialabs.discovery.objectives import Objective
+from materialabs.discovery.objectives import MOST_OBJECTIVES, Objective
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError
 from materialabs.levels import Level
@@ -86,6 +86,11 @@ class CampaignRequest:
         pressed = replace(self.settings, pressure=self.constraints.pressure)
         object.__setattr__(self, "settings", pressed)
         object.__setattr__(self, "objectives", tuple(self.objectives))
+        if len(self.objectives) > MOST_OBJECTIVES:
+            raise InputError(
+                f"A campaign weighs at most {MOST_OBJECTIVES} objectives beside stability, not "
+                f"{len(self.objectives)}."
+            )
         named = Compositions.parse(self.withheld).reduced_formulas()
         object.__setattr__(self, "withheld", tuple(sorted(named)))
 

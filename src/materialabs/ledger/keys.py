@@ -127,12 +127,6 @@ class ContributorKey:
         return key
 
 
-def load_public(path: Path) -> tuple[str, bytes]:
-    """Read the name and the public key of a key file, private or exported."""
-    document = _read_key_document(path)
-    return check_name(str(document.get("name", ""))), _raw(document.get("public", ""), path)
-
-
 def write_private(path: Path, content: bytes) -> None:
     """Write a new file readable by its owner alone, whole or not at all."""
     try:

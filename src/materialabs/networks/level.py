@@ -175,15 +175,6 @@ class LevelMap:
             rows=np.zeros(len(prediction), np.int64) if learned else prediction.rows,
         )
 
-    def require_target(self, level: Level, kind: Kind) -> None:
-        """Refuse to stand in for a level or kind that this map does not lead to."""
-        if (level, kind) != (self.target, self.target_kind):
-            raise LevelError(
-                f"This map leads to {self.target_kind} energies at {self.target}, not to {kind} "
-                f"energies at {level}: fit a map for that level.",
-                code="level.mixed",
-            )
-
     def element_shifts(self) -> dict[str, tuple[float, float]]:
         """Shift of each element and its standard deviation, eV for each atom."""
         from materialabs.elements import SYMBOLS

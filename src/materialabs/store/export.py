@@ -37,8 +37,6 @@ ENDINGS: Final = {
 }  # fmt: skip
 """Ends of file names, the longest first."""
 
-FOLDERS: Final = frozenset({"cif", "ro-crate"})
-
 
 @dataclass
 class Exported:

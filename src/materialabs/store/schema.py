@@ -348,9 +348,3 @@ OPERATIONAL: Final = frozenset(
      "access_checkpoints", "structure_changes"}
 )  # fmt: skip
 """Tables that verification leaves out, and nothing else."""
-
-DERIVED: Final = frozenset(
-    {"systems", "structures", "property_names", "levels", "literature", "mentions",
-     "property_values", "structure_blocks"}
-)  # fmt: skip
-"""Tables that verification recomputes and compares."""

@@ -163,8 +163,3 @@ def _refuse_replays(connection: Connection, records: Sequence[PreparedRecord]) -
             if (bytes(row.record_hash), row.contributor) in sent:
                 name = bytes(row.record_hash).hex()
                 raise ReplayError(f"The log holds this contributor's record {name} already.")
-
-
-def crystal_names(contents: Sequence[bytes]) -> list[str]:
-    """Full names of crystals, as records speak of them."""
-    return [hashlib.sha256(content).hexdigest() for content in contents]

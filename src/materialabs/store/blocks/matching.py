@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from materialabs.elements import SYMBOLS
+from materialabs.elements import NUMBER_OF
 from materialabs.store.blocks.contents import ELEMENTS, narrow_column
 from materialabs.store.blocks.encoding import Numbers, Truths
 from materialabs.store.blocks.reading import Block
@@ -46,7 +46,6 @@ TYPE: Final = "structures"
 ALL_DIMENSIONS: Final = 3
 """Of a crystal; it is periodic along some of them."""
 
-_NUMBERS: Final = {symbol: number for number, symbol in enumerate(SYMBOLS) if symbol}
 _WORD_BITS: Final = 64
 
 
@@ -251,14 +250,14 @@ def _size(block: Block, found: Field) -> Any:
 
 def _words(symbols: list[Any]) -> list[int]:
     """Which words of the masks hold these elements."""
-    known = {_NUMBERS[symbol] for symbol in symbols if symbol in _NUMBERS}
+    known = {NUMBER_OF[symbol] for symbol in symbols if symbol in NUMBER_OF}
     return sorted({number // _WORD_BITS for number in known})
 
 
 def _elements(block: Block, quantifier: str, symbols: list[str]) -> Truths:
     """Sets of elements by bit mask."""
-    known = {_NUMBERS[symbol] for symbol in symbols if symbol in _NUMBERS}
-    if quantifier == "ALL" and any(symbol not in _NUMBERS for symbol in symbols):
+    known = {NUMBER_OF[symbol] for symbol in symbols if symbol in NUMBER_OF}
+    if quantifier == "ALL" and any(symbol not in NUMBER_OF for symbol in symbols):
         return np.zeros(len(block), dtype=bool)
     words = range(2) if quantifier == "ONLY" else _words(symbols)
     truths = []

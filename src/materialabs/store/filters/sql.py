@@ -18,7 +18,7 @@ from sqlalchemy.sql.expression import cast as sql_cast
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Boolean
 
-from materialabs.elements import SYMBOLS
+from materialabs.elements import NUMBER_OF
 from materialabs.store import schema
 from materialabs.store.filters.fields import PREFIX, Field, Kind, find_field
 from materialabs.store.filters.syntax import (
@@ -49,8 +49,6 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 
 WORD = 1 << 64
 """A mask of elements has two words of this many values."""
-
-_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if symbol}
 
 
 @dataclass
@@ -286,7 +284,7 @@ def _elements_together(parts: tuple[Expression, ...]) -> list[Expression]:
 def _elements(quantifier: str, symbols: list[str]) -> Condition:
     """Sets of elements by bit mask."""
     systems = schema.systems.c
-    known = [_NUMBERS[symbol] for symbol in symbols if symbol in _NUMBERS]
+    known = [NUMBER_OF[symbol] for symbol in symbols if symbol in NUMBER_OF]
     if quantifier == "ALL" and len(known) < len(symbols):
         return false()
     low, high = _mask(known)
