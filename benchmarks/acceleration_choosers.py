@@ -185,6 +185,6 @@ def _by_campaign(
     """As a campaign chooses, with candidates that all are as likely beforehand."""
     ones = np.ones(len(asked.left))
     compositions = task.crystals.compositions[asked.left]
-    promise = Promise(distance, compositions, None, ones, ones, len(asked.known), among)
+    promise = Promise(distance, compositions, None, ones, ones, len(asked.known), among=among)
     chosen = choose(promise, asked.count, strategy, asked.number, seed=asked.seed).rows
     return np.asarray(chosen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,20 @@ def test_the_likeliest_is_the_one_that_most_draws_put_on_the_hull() -> None:
         told.distance, told.compositions, None, told.within, told.likelihood, among=draws
     )
     assert choose(drawn, 1, "likeliest", 1, seed=0).rows.tolist() == [1]
+
+
+@pytest.mark.parametrize("strategy", ["improvement", "likeliest"])
+def test_a_formula_that_was_tried_often_gives_way_to_a_new_one(strategy: str) -> None:
+    told = promise([0.01, 0.0, 0.012], [0.05] * 3)
+    tried = replace(told, tried=np.array([0.0, 3.0, 0.0]))
+    assert choose(told, 1, strategy, 1, seed=0).rows.tolist() == [1]
+    assert choose(tried, 1, strategy, 1, seed=0).rows.tolist() == [0]
+
+
+def test_the_unsure_are_looked_for_near_the_hull() -> None:
+    """Far above it nearly all are unsure, and hardly one comes near."""
+    told = promise([0.08, 0.09, 0.7], [0.05, 0.1, 0.9])
+    assert choose(told, 1, "uncertainty", 1, seed=0).rows.tolist() == [1]
 
 
 def test_the_mixed_schedule_grows_its_share_of_unsure_ones() -> None:

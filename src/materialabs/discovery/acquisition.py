@@ -25,6 +25,10 @@ Whole = NDArray[np.int64]
 SAME_FORMULA: Final = 0.35
 """What is left of a candidate's score for each one of its formula that the batch holds."""
 
+TRIED_FORMULA: Final = 0.6
+"""The same for each one of its formula that was relaxed in an earlier round: another polymorph
+seldom lies lower than those that were likelier to."""
+
 NEAR_FORMULA: Final = 0.8
 """The same for one whose composition is near."""
 
@@ -42,7 +46,7 @@ UNBALANCED: Final = 0.1
 """What a candidate whose observed oxidation states cannot balance is worth beside one whose do, as
 long as nothing has been learned."""
 
-OPINION: Final = 0.2
+OPINION: Final = 0.05
 """Power of the generator's opinion beside a prediction that has learned nothing."""
 
 FADES: Final = 20
@@ -73,6 +77,8 @@ class Promise:
         Chance [n] that its generator gives it; zero where it has no opinion.
     learned
         Relaxed compounds that the prediction has learned from.
+    tried
+        Crystals of its formula that were relaxed before [n], or None for none.
     among
         Distance [m, n], eV/atom, of each candidate above the hull that each member of the
         prediction draws of all phases and candidates, or None.
@@ -84,6 +90,7 @@ class Promise:
     within: Floats
     likelihood: Floats
     learned: int = 0
+    tried: Floats | None = None
     among: Floats | None = None
 
     def __len__(self) -> int:
@@ -154,7 +161,8 @@ def _chance(promise: Promise) -> Floats:
         chance = chance_on_hull(promise.among)
     else:
         chance = promise.distance.probability_below(ON_HULL)
-    return np.asarray(chance * promise.within)
+    tried = np.zeros(len(promise)) if promise.tried is None else promise.tried
+    return np.asarray(chance * promise.within * TRIED_FORMULA**tried)
 
 
 def _unsure_count(strategy: str, count: int, number: int) -> int:
@@ -204,6 +212,8 @@ def _scores(promise: Promise, how: str) -> Floats:
             worth = np.exp(-promise.among / SCALE).mean(axis=0) + 1e-3 * worth
     if how == "improvement":
         worth = worth * _prior(promise)
+    if promise.tried is not None:
+        worth = worth * TRIED_FORMULA**promise.tried
     if promise.gain is not None and how != "uncertainty":
         worth = promise.gain + 1e-6 * worth
     return np.asarray(worth * promise.within)

@@ -154,7 +154,7 @@ def plan_round(
     promise = Promise(
         distance, crystals.compositions,
         _gain(request, findings, distance, properties, predictors), properties.within(request),
-        _likelihood(crystals), _compounds(findings),
+        _likelihood(crystals), _compounds(findings), _tried(crystals, findings),
         distances_among_all(energy, crystals, findings.hull),
     )  # fmt: skip
     choice = choose(promise, count, request.strategy, number, seed=request.seed)
@@ -189,6 +189,12 @@ def _favoured(findings: Findings) -> list[str]:
 def _compounds(findings: Findings) -> int:
     """Compounds with an energy: what the forecaster has learned from."""
     return sum(len(one.relaxed.compositions.elements) > 1 for one in findings.good)
+
+
+def _tried(crystals: Crystals, findings: Findings) -> NDArray[np.float64]:
+    """How many crystals of each candidate's formula have been relaxed [n]."""
+    done = Counter(one.formula for one in findings.good)
+    return np.array([done[name] for name in crystals.reduced_formulas()], dtype=np.float64)
 
 
 def _likelihood(crystals: Crystals) -> NDArray[np.float64]:
