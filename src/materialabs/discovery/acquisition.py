@@ -126,7 +126,8 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
         ``"random"``; ``"greedy"``: the lowest predicted hull distance; ``"improvement"``: what is
         likely to be on the hull of all phases and candidates, then the expected improvement;
         ``"likeliest"``: the likeliest to lie on that hull; ``"uncertainty"``: the widest interval
-        near that hull; ``"mixed"``: improvement, and uncertainty for a growing share.
+        near that hull; ``"mixed"``: improvement and the likeliest in equal parts, and uncertainty
+        for a growing share.
     number
         Of the round.
     seed
@@ -145,13 +146,28 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
         rows = rows[promise.within[rows] > 0]
         return Choice(rows, ("confident",) * len(rows))
     unsure = _unsure_count(strategy, count, number)
-    scores = _scores(promise, "greedy" if strategy == "greedy" else "improvement")
-    sure = diverse(scores, promise.compositions, count - unsure)
+    sure = _sure(promise, count - unsure, strategy)
     wide = _scores(promise, "uncertainty").copy()
     wide[sure] = 0.0
     others = diverse(wide, promise.compositions, unsure, beside=sure)
     reasons = ("confident",) * len(sure) + ("unsure",) * len(others)
     return Choice(np.concatenate([sure, others]), reasons)
+
+
+def _sure(promise: Promise, count: int, strategy: str) -> Whole:
+    """Candidates that the prediction trusts; a mixed schedule trusts two opinions in equal parts.
+
+    One holds candidates against all others, the other against what is known alone: the first
+    misses what a rival hides that is predicted too low, the second what is not bound strongly.
+    """
+    scores = _scores(promise, "greedy" if strategy == "greedy" else "improvement")
+    if strategy != "mixed":
+        return diverse(scores, promise.compositions, count)
+    among = diverse(scores, promise.compositions, count - count // 2)
+    beyond = _chance(promise)
+    beyond[among] = 0.0
+    others = diverse(beyond, promise.compositions, count // 2, beside=among)
+    return np.concatenate([among, others])
 
 
 def _chance(promise: Promise) -> Floats:
