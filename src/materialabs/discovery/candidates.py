@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from materialabs.discovery.request import CampaignRequest
     from materialabs.generation.pool import ParentPool
 
-MOST_SUBSTITUTED: Final = 2_000
-"""Candidates from templates in one round, over all subsystems."""
+MOST_SUBSTITUTED, MOST_OF_A_SYSTEM = 8_000, 2_000
+"""Candidates from templates in one round, over all subsystems and of each."""
+
+SHARED_ROLES: Final = 200
+"""Likeliest roles of templates that two elements share: a ThCr2Si2 type made from BaAl4, say, is
+far down the list of what is likely."""
 
 RANDOM_FORMULAS: Final = 16
 """Formulas for which random crystals are drawn in one round."""
@@ -110,10 +114,11 @@ def _substituted(request: CampaignRequest, pool: ParentPool) -> Candidates:
     from materialabs.generation.systems import candidates_for_system
 
     systems = subsystems(request)
-    share = max(1, MOST_SUBSTITUTED // max(len(systems), 1))
+    share = min(MOST_OF_A_SYSTEM, max(1, MOST_SUBSTITUTED // max(len(systems), 1)))
     most = request.constraints.max_atoms
     found = [
-        candidates_for_system(system, pool, limit=share, most_atoms=most) for system in systems
+        candidates_for_system(system, pool, limit=share, most_atoms=most, shared_roles=SHARED_ROLES)
+        for system in systems
     ]
     joined = Candidates.concat(found)
     return Candidates(joined.crystals, Counter({

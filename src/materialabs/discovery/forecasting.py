@@ -9,6 +9,7 @@ themselves.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -74,6 +75,42 @@ class Forecaster(Protocol):
         ...
 
 
+class Remembering:
+    """A model that is asked about each unrelaxed candidate once: most come again in every round.
+
+    Parameters
+    ----------
+    model
+        Is asked.
+    """
+
+    def __init__(self, model: Predictor) -> None:
+        self._model = model
+        self._places: dict[bytes, int] = {}
+        self._told: list[Prediction] = []
+
+    def predict(self, crystals: Crystals) -> Prediction:
+        """What the model says of candidates."""
+        names = [_name_of(crystals, row) for row in range(len(crystals))]
+        fresh = {name: row for row, name in enumerate(names) if name not in self._places}
+        if fresh or not self._told:
+            rows = np.array(list(fresh.values()), dtype=np.int64)
+            self._told.append(self._model.predict(crystals[rows], relaxed=False))
+            self._places |= {name: len(self._places) + n for n, name in enumerate(fresh)}
+        if len(self._told) > 1:
+            self._told = [Prediction.concat([one.replace(ids=()) for one in self._told])]
+        places = np.array([self._places[name] for name in names], dtype=np.int64)
+        return self._told[0].take(places).replace(ids=tuple(crystals.ids()))
+
+
+def _name_of(crystals: Crystals, row: int) -> bytes:
+    atoms = slice(crystals.offsets[row], crystals.offsets[row + 1])
+    digest = hashlib.blake2b(crystals.lattice[row].tobytes(), digest_size=16)
+    digest.update(crystals.frac[atoms].tobytes())
+    digest.update(crystals.numbers[atoms].tobytes())
+    return digest.digest()
+
+
 @dataclass
 class Nothing:
     """Expects nothing: for random choice."""
@@ -107,14 +144,17 @@ class Mapped:
     seed: int = 0
     level_map: LevelMap | None = None
 
+    def __post_init__(self) -> None:
+        self._told = Remembering(self.model)
+
     def learn(self, starts: Crystals, labels: Energies) -> None:
         """Refit the map."""
-        prediction = self.model.predict(starts, relaxed=False)
+        prediction = self._told.predict(starts)
         self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
 
     def judge(self, crystals: Crystals) -> Judged | None:
         """Formation energies of all."""
-        raw = self.model.predict(crystals, relaxed=False)
+        raw = self._told.predict(crystals)
         energy = _learned(self.level_map).apply(raw, crystals.compositions)
         return Judged(energy, raw)
 

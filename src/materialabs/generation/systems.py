@@ -32,7 +32,7 @@ MOST_MERGED: Final = 5
 """Systems of more elements are not filled from templates with one role more."""
 
 SHARED_ROLES: Final = 40
-"""Likeliest shared roles whose choices of sites are written out."""
+"""Likeliest shared roles whose choices of sites are written out, unless more are asked for."""
 
 SHARED_SHARE: Final = 0.05
 """Part of the probability given to sharing a role rather than filling it with one element:
@@ -67,6 +67,7 @@ def candidates_for_system(
     *,
     limit: int = 10_000,
     most_atoms: int | None = None,
+    shared_roles: int = SHARED_ROLES,
 ) -> Candidates:
     """Generate the likeliest crystals that hold exactly the elements of a chemical system.
 
@@ -81,6 +82,8 @@ def candidates_for_system(
         Most candidates.
     most_atoms
         In the cell of a candidate; larger ones do not count towards the limit.
+    shared_roles
+        How many of the likeliest roles are shared by two elements.
 
     Returns
     -------
@@ -89,13 +92,20 @@ def candidates_for_system(
     """
     pool = parents if isinstance(parents, ParentPool) else ParentPool.of(parents)
     reasons: Counter[str] = Counter(pool.reasons)
-    ranked = ranked_assignments(system, pool, limit=limit, most_atoms=most_atoms)
+    ranked = ranked_assignments(
+        system, pool, limit=limit, most_atoms=most_atoms, shared_roles=shared_roles
+    )
     reasons["candidate: no further template fits the system"] += limit - len(ranked)
     return Candidates(built_assignments(pool, ranked), +reasons)
 
 
 def ranked_assignments(
-    system: str, pool: ParentPool, *, limit: int, most_atoms: int | None = None
+    system: str,
+    pool: ParentPool,
+    *,
+    limit: int,
+    most_atoms: int | None = None,
+    shared_roles: int = SHARED_ROLES,
 ) -> list[Assignment]:
     """The candidates of a system in compact form, most probable first.
 
@@ -115,7 +125,7 @@ def ranked_assignments(
         for assignment in _filled(pool, pool.groups[size], numbers, limit, most)
     ]
     if len(numbers) - 1 in pool.groups:
-        found += _shared(pool, pool.groups[len(numbers) - 1], numbers, most)
+        found += _shared(pool, pool.groups[len(numbers) - 1], numbers, most, shared_roles)
     found.sort(key=lambda assignment: -assignment.probability)
     return found[:limit]
 
@@ -185,7 +195,7 @@ def _joined_by_renaming(
 
 
 def _shared(
-    pool: ParentPool, group: RoleGroup, numbers: tuple[int, ...], most: float
+    pool: ParentPool, group: RoleGroup, numbers: tuple[int, ...], most: float, roles_shared: int
 ) -> Iterator[Assignment]:
     """Templates of one role fewer, the two last elements of a filling sharing a role."""
     small = pool.crystals.counts[group.rows] <= most
@@ -205,7 +215,7 @@ def _shared(
     fits = np.logical_or.reduceat(small, group.starts)
     chance = np.where(fits, -np.expm1(group.misses(scores)), 0.0)
     scores[:, ~small] = -1.0
-    for place in _largest(chance, SHARED_ROLES):
+    for place in _largest(chance, roles_shared):
         row, family = divmod(int(place), chance.shape[1])
         members = slice(group.starts[family], group.stops[family])
         template = int(group.rows[members][np.argmax(scores[row, members])])
