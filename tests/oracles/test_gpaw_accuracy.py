@@ -121,9 +121,13 @@ def test_magnesium_silicide_has_the_published_pbe_numbers(relax: Relax) -> None:
 
 @pytest.mark.full
 def test_gpaw_keeps_the_promises_of_an_oracle(tmp_path: Path) -> None:
-    """At a coarse mesh; an energy may change by 2 meV/atom, a stress be off by 5 kbar."""
+    """At a coarse mesh; an energy may change by 2 meV/atom, a stress be off by 5 kbar.
+
+    The density is one at which the number of k-points stays the same under the strains that are
+    tried: 2.5 lies at a step (4.97 points), where 1 % of strain costs 38 meV.
+    """
     tolerances = Tolerances(force=0.05, stress=0.5 / 160.2177, energy=2e-3)
-    settings = DftSettings(cutoff=400.0, kpoint_density=2.5)
+    settings = DftSettings(cutoff=400.0, kpoint_density=2.8)
     with gpaw_oracle(
         "Si", settings=settings, interpreter=gpaw_python(), logs=tmp_path, limits=TWO_AT_A_TIME
     ) as oracle:
