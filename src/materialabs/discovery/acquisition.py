@@ -46,12 +46,11 @@ UNBALANCED: Final = 0.1
 """What a candidate whose observed oxidation states cannot balance is worth beside one whose do, as
 long as nothing has been learned."""
 
-OPINION: Final = 0.2
+OPINION: Final = 0.05
 """Power of the generator's opinion beside a prediction that has learned nothing."""
 
 FADES: Final = 20
-"""Compounds that were learned from at which that power has fallen to half: beside a network it is
-nil."""
+"""Relaxed compounds at which that power has fallen to half."""
 
 ENOUGH_DRAWS: Final = 16
 """Members of a prediction from which their shares tell chances."""
@@ -77,7 +76,7 @@ class Promise:
     likelihood
         Chance [n] that its generator gives it; zero where it has no opinion.
     learned
-        Compounds that the prediction has learned from.
+        Relaxed compounds that the prediction has learned from.
     tried
         Crystals of its formula that were relaxed before [n], or None for none.
     among

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,6 @@ OWN_MODEL = "campaign"
 SHIPPED_MODEL = "candidates"
 """Name of the network that ships for campaigns."""
 
-OF_A_NETWORK: Final = 10_000
-"""Compounds that a trained network has learned from, in round figures."""
-
 
 class Predictor(Protocol):
     """Anything that predicts a property of crystals, with members."""
@@ -55,13 +52,10 @@ class Judged:
         [n], formation energies at the oracle's level.
     raw
         [n], what the model says at its own level.
-    learned
-        Compounds that the model has learned from.
     """
 
     energy: Prediction
     raw: Prediction
-    learned: int
 
 
 class Forecaster(Protocol):
@@ -162,7 +156,7 @@ class Mapped:
         """Formation energies of all."""
         raw = self._told.predict(crystals)
         energy = _learned(self.level_map).apply(raw, crystals.compositions)
-        return Judged(energy, raw, OF_A_NETWORK)
+        return Judged(energy, raw)
 
 
 @dataclass
@@ -196,7 +190,7 @@ class Learned:
         if self.model is None:
             return None
         energy = self.model.predict(crystals)
-        return Judged(energy, energy, len(self.model.labels))
+        return Judged(energy, energy)
 
 
 def _learned(level_map: LevelMap | None) -> LevelMap:

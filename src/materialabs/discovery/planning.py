@@ -154,7 +154,7 @@ def plan_round(
     promise = Promise(
         distance, crystals.compositions,
         _gain(request, findings, distance, properties, predictors), properties.within(request),
-        _likelihood(crystals), 0 if judged is None else judged.learned, _tried(crystals, findings),
+        _likelihood(crystals), _compounds(findings), _tried(crystals, findings),
         distances_among_all(energy, crystals, findings.hull),
     )  # fmt: skip
     choice = choose(promise, count, request.strategy, number, seed=request.seed)
@@ -184,6 +184,11 @@ def _favoured(findings: Findings) -> list[str]:
         if len(findings.good[place].start.compositions.elements) > 1
     ]
     return list(dict.fromkeys(near))[:FAVOURED]
+
+
+def _compounds(findings: Findings) -> int:
+    """Compounds with an energy: what the forecaster has learned from."""
+    return sum(len(one.relaxed.compositions.elements) > 1 for one in findings.good)
 
 
 def _tried(crystals: Crystals, findings: Findings) -> NDArray[np.float64]:
