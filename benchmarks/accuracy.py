@@ -151,16 +151,20 @@ COLUMNS: Final = (
 
 
 def main() -> None:
-    """Print the table of models from the last results."""
+    """Print the table of models from the last results, without what was not measured."""
+    paths = {name: RESULTS / f"{name}.json" for name, *_ in COLUMNS}
     results = {
-        name: json.loads((RESULTS / f"{name}.json").read_text())["rows"]
-        for name in ("energy", "unseen")
+        name: json.loads(path.read_text())["rows"] for name, path in paths.items() if path.exists()
     }
-    print("| model |", " | ".join(title for *_, title in COLUMNS), "|")
-    print("|---|" + "---|" * len(COLUMNS))
+    columns = [column for column in COLUMNS if column[0] in results]
+    measured = {row["name"] for rows in results.values() for row in rows}
+    print("| model |", " | ".join(title for *_, title in columns), "|")
+    print("|---|" + "---|" * len(columns))
     for name, called in SHOWN.items():
+        if name not in measured:
+            continue
         cells = []
-        for benchmark, figure, unit, form, _ in COLUMNS:
+        for benchmark, figure, unit, form, _ in columns:
             row = next((row for row in results[benchmark] if row["name"] == name), {})
             ends = [row.get(f"{figure}{part}{unit}") for part in ("", "_low", "_high")]
             shown = [f"{end:{form}}" for end in ends if end is not None]
