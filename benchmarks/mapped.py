@@ -12,10 +12,10 @@ than on crystals drawn from a database, where nearly all lie near the hull.
 
 Unmapped stand the network's raw energies, once on a hull of the network's own energies, level with
 level, and once on the oracle's, which the product refuses and which is what levels mixed by hand
-give. The network has learned from other crystals of the system (mp36k), so that this measures the
-map and the relaxation more than the chemistry.
+give. The layers that the network began with have learned from other crystals of the system (mp36k), so
+that this measures the map and the relaxation more than the chemistry.
 
-``python -m benchmarks.mapped`` takes three minutes on two cores, and goes on where it was stopped
+``python -m benchmarks.mapped`` takes a minute on two cores, and goes on where it was stopped
 with ``--store``; ``--quick`` takes 6 candidates in half a minute and writes nothing.
 """
 
@@ -36,6 +36,7 @@ from scipy.stats import spearmanr
 from materialabs.crystals.batch import Crystals
 from materialabs.discovery.campaign import Campaign, discover
 from materialabs.discovery.findings import Findings
+from materialabs.discovery.forecasting import SHIPPED_MODEL
 from materialabs.hull import Hull
 from materialabs.levels import Energies
 from materialabs.networks.models import load_model
@@ -83,7 +84,7 @@ def of_the_network_alone(findings: Findings, rows: list[int]) -> np.ndarray:
     starts = Crystals.concat(
         [one.start.replace(columns=None, site_columns=None) for one in findings.good]
     )
-    told = load_model("energy").predict(starts, relaxed=False)
+    told = load_model(SHIPPED_MODEL).predict(starts, relaxed=False)
     hull = Hull(starts, told.energies())
     return np.asarray(hull.decomposition_energy(starts[rows], told.energies()[rows]))
 
