@@ -13,7 +13,8 @@ than on crystals drawn from a database, where nearly all lie near the hull.
 Unmapped stand the network's raw energies, once on a hull of the network's own energies, level with
 level, and once on the oracle's, which the product refuses and which is what levels mixed by hand
 give. The layers that the network began with have learned from other crystals of the system (mp36k),
-so that this measures the map and the relaxation more than the chemistry.
+so that this measures the map and the relaxation more than the chemistry; no candidate of the system
+and no energy at the oracle's level of any of its compounds was learned from.
 
 ``python -m benchmarks.mapped`` takes a minute on two cores, and goes on where it was stopped
 with ``--store``; ``--quick`` takes 6 candidates in half a minute and writes nothing.

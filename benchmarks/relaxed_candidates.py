@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +50,13 @@ class RelaxedCandidates:
         """Write one file, lengths and fractions as float32."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
-        np.savez_compressed(
-            part, energies=self.energies.astype(np.float32), known=np.array(self.known),
-            known_energies=self.known_energies.astype(np.float32),
-            **_arrays("start", self.starts), **_arrays("end", self.ends),
-        )  # type: ignore[arg-type]  # fmt: skip
+        arrays: dict[str, Any] = {
+            "energies": self.energies.astype(np.float32),
+            "known": np.array(self.known),
+            "known_energies": self.known_energies.astype(np.float32),
+        }
+        arrays |= _arrays("start", self.starts) | _arrays("end", self.ends)
+        np.savez_compressed(part, **arrays)
         part.replace(path)
 
     @classmethod

@@ -1,6 +1,6 @@
 """How many candidates a second are judged: from crystals to calibrated hull distances, on one core.
 
-The cascade that campaigns use: graphs, the pupil for all, the ensemble for the promising ones, the
+The cascade for large pools: graphs, the pupil for all, the ensemble for the promising ones, the
 hull of the training crystals of mp36k. Candidates are partial substitutions of mp36k compounds
 (as they come: most are far from stable), of test compounds, which no model has learned from. The
 whole ensemble judges the same candidates for comparison: the recall is the share of its best 1 %

@@ -79,6 +79,15 @@ SCALE = 0.05
 KNOWN, LARGEST_KNOWN = 4_000, 24
 """Known compounds whose energy is computed, and their atoms at most."""
 
+USABLE = ("converged", "not_converged")
+"""How a relaxation ends whose energy is learned from."""
+
+MOST_SWOLLEN = 3.0
+"""Times that a candidate's volume may grow or shrink."""
+
+SHOWN = ("Mg", "Si", "O")
+"""Elements of the system that README and tutorial search."""
+
 AT_ONCE = 32
 """Crystals whose energies are computed together."""
 
@@ -128,7 +137,7 @@ def known_compounds() -> Crystals:
 
 def relax(oracle: Oracle, crystals: Crystals) -> tuple[Crystals, Crystals, np.ndarray]:
     """Starts, what they became, and energies per atom, of those that went well."""
-    done = [(row, one) for row, one in oracle.stream(crystals) if np.isfinite(one.energy)]
+    done = [(row, one) for row, one in oracle.stream(crystals) if one.status in USABLE]
     done.sort(key=lambda one: one[0])
     rows = np.array([row for row, _ in done], dtype=np.int64)
     ends = Crystals.concat([one.crystal for _, one in done]) if done else Crystals.empty()
@@ -143,7 +152,7 @@ def energies_of(oracle: Oracle, crystals: Crystals) -> np.ndarray:
 def keep(path: Path, starts: Crystals, ends: Crystals, energies: np.ndarray) -> None:
     """Write a system's relaxations, whole or not at all."""
     bare = [one.replace(columns=None, site_columns=None) for one in (starts, ends)]
-    part = path.with_suffix(".part.npz")
+    part = path.with_name(f"part-{path.name}")
     np.savez(
         part, energies=energies,
         starts=np.frombuffer(bare[0].to_bytes(), np.uint8),
@@ -153,19 +162,32 @@ def keep(path: Path, starts: Crystals, ends: Crystals, energies: np.ndarray) -> 
 
 
 def pack(folder: Path) -> RelaxedCandidates:
-    """Join the files of a folder; crystals far above their elements are left out."""
+    """Join the files of a folder.
+
+    Left out are crystals far above their elements, those that flew apart or fell together, and
+    all of the system that the examples search, so that what is found there means something.
+    """
     elements = kept(folder / "elements.npz")[1:]
     paths = sorted(path for path in folder.glob("*.npz") if path.name[0].isdigit())
     starts, ends, totals = zip(*map(kept, paths), strict=True)
     last = Crystals.concat(list(ends))
     energies = formation_energies(last.compositions, np.concatenate(totals), elements)
-    good = np.flatnonzero(energies < LARGEST_FORMATION)
+    first = Crystals.concat(list(starts))
+    swelling = np.abs(np.log(last.volumes / first.volumes))
+    whole = (energies < LARGEST_FORMATION) & (swelling < np.log(MOST_SWOLLEN))
+    good = np.flatnonzero(whole & ~shown(last))
     known = known_compounds()
     told = formation_energies(known.compositions, kept(folder / "known.npz")[2], elements)
-    rows = np.flatnonzero(np.isfinite(told))
+    rows = np.flatnonzero(np.isfinite(told) & ~shown(known))
     names = tuple(str(known.columns["id"][row]) for row in rows)
-    return RelaxedCandidates(
-        Crystals.concat(list(starts))[good], last[good], energies[good], names, told[rows]
+    return RelaxedCandidates(first[good], last[good], energies[good], names, told[rows])
+
+
+def shown(crystals: Crystals) -> np.ndarray:
+    """Which crystals are of the elements of :data:`SHOWN` alone [n]."""
+    inside = np.isin(crystals.numbers, [NUMBER_OF[symbol] for symbol in SHOWN])
+    return np.asarray(
+        np.bincount(crystals.owners, inside, minlength=len(crystals)) == crystals.counts
     )
 
 

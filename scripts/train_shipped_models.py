@@ -8,7 +8,8 @@
 
 The smaller tables (phonons, elasticity, perovskites, oxides) go the same way; the networks of some
 begin with the layers of mp36k, whose training side is cut by the same hash of the formulas, so that
-no test formula has been seen by any of them.
+no test formula has been seen by any of them. The model of candidates is cut by chemical systems: the
+layers that it begins with may have seen a known compound of a test system.
 
 Each step can be stopped and run again; members can be trained at the same time. ``assemble`` takes
 the members that are finished, chooses the volumes of unrelaxed candidates on the validation part,
@@ -43,7 +44,6 @@ from benchmarks.relaxed_candidates import RelaxedCandidates
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.files import read
-from materialabs.elements import SYMBOLS
 from materialabs.levels import MP2018
 from materialabs.networks import members as training
 from materialabs.networks import splits
@@ -355,28 +355,22 @@ def _folder(arguments: argparse.Namespace) -> Path:
 
 
 def data_of(plan: Plan, arguments: argparse.Namespace) -> TrainingData:
-    """The table of a model, cut into parts by the hash of the reduced formulas."""
+    """The table of a model, cut into parts by the hash of formulas or of chemical systems."""
     crystals, targets = plan.table()
     if arguments.rows is not None:
+        if plan.starts is not None:
+            sys.exit(f"{arguments.model} is learned from the whole table: leave --rows out.")
         rows = np.random.default_rng(0).permutation(len(crystals))[: arguments.rows]
         crystals, targets = crystals.take(np.sort(rows)), targets[np.sort(rows)]
     formulas = crystals.reduced_formulas()
     if plan.by_system:
-        formulas = chemical_systems(crystals)
+        formulas = crystals.compositions.systems()
     parts, name = parts_of(crystals, formulas, arguments.split)
     name = name.replace("reduced formula", "chemical system") if plan.by_system else name
     return TrainingData(
         crystals, targets, plan.heads, parts, name, arguments.model, plan.credit, plan.licence,
         notes=plan.notes,
     )  # fmt: skip
-
-
-def chemical_systems(crystals: Crystals) -> list[str]:
-    """Elements of each crystal in the order of the alphabet, such as ``Mg-O-Si``."""
-    return [
-        "-".join(sorted(SYMBOLS[number] for number in set(one)))
-        for one in np.split(crystals.numbers, crystals.offsets[1:-1])
-    ]
 
 
 def parts_of(crystals: Crystals, formulas: list[str], split: str) -> tuple[Parts, str]:

@@ -86,9 +86,25 @@ def test_a_batch_is_not_of_one_formula() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["mixed", "likeliest", "greedy", "improvement", "random"])
-def test_candidates_outside_the_wanted_ranges_are_never_chosen(strategy: str) -> None:
+@pytest.mark.parametrize("count", [2, 4])
+def test_candidates_outside_the_wanted_ranges_are_never_chosen(strategy: str, count: int) -> None:
     told = promise([0.0, 0.0, 0.1, 0.2], [0.05] * 4, within=[0.0, 0.0, 1.0, 1.0])
-    assert set(choose(told, 4, strategy, 1, seed=0).rows.tolist()) == {2, 3}
+    assert set(choose(told, count, strategy, 1, seed=0).rows.tolist()) == {2, 3}
+
+
+@pytest.mark.parametrize("strategy", ["mixed", "likeliest", "improvement"])
+def test_objectives_decide_where_they_are_given(strategy: str) -> None:
+    told = promise([0.0, 0.0, 0.3, 0.3], [0.01] * 4)
+    weighed = replace(told, gain=np.array([0.0, 0.0, 0.5, 0.4]))
+    assert set(choose(weighed, 2, strategy, 1, seed=0).rows.tolist()) == {2, 3}
+
+
+def test_a_mixed_batch_is_full_where_few_can_be_stable() -> None:
+    """Draws leave most candidates without any chance; the batch takes the next best."""
+    told = promise([0.0, 0.1, 0.12, 0.14, 0.2, 0.21, 0.3, 0.4], [0.01] * 8)
+    among = np.tile(told.distance.mean, (20, 1))
+    drawn = replace(told, among=among)
+    assert len(set(choose(drawn, 6, "mixed", 1, seed=0).rows.tolist())) == 6
 
 
 def test_without_a_prediction_the_generators_opinion_counts() -> None:

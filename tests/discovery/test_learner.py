@@ -11,6 +11,7 @@ from materialabs.discovery.forecasting import (
     Learned,
     Mapped,
     Nothing,
+    Remembering,
     distance_of,
     forecaster_for,
 )
@@ -140,6 +141,33 @@ def test_raw_output_never_goes_on_the_oracles_hull(
 def test_forecasters_are_chosen_by_what_is_given() -> None:
     assert isinstance(forecaster_for("campaign", "mixed", SYSTEM, 0), Learned)
     assert isinstance(forecaster_for(None, "random", SYSTEM, 0), Nothing)
+
+
+def test_each_candidate_is_asked_about_once_and_answers_keep_their_order(
+    labelled: tuple[Crystals, Energies],
+) -> None:
+    crystals, energies = labelled
+    _, first = np.unique(crystals.formulas(), return_index=True)
+    crystals, energies = crystals[first], energies[first]
+    model = Shifted(crystals, energies)
+    memory = Remembering(model)
+    rows = np.array([3, 1, 1, 0])
+    told = [memory.predict(crystals[:2]), memory.predict(crystals[rows]), memory.predict(crystals)]
+    assert len(model.asked) == 3
+    assert memory.predict(crystals[:0]).mean.size == 0
+    truth = model.predict(crystals, relaxed=False)
+    for found, chosen in zip(told, (slice(2), rows, slice(None)), strict=True):
+        assert np.array_equal(found.mean, truth.mean[chosen])
+        assert found.members is not None and truth.members is not None
+        assert np.array_equal(found.members, truth.members[:, chosen])
+
+
+@shipped
+def test_a_campaign_that_must_end_alike_asks_anew() -> None:
+    """Answers depend in their last digits on what was asked with them."""
+    assert forecaster_for(None, "mixed", SYSTEM, 0).remembers  # type: ignore[attr-defined]
+    told = forecaster_for(None, "mixed", SYSTEM, 0, deterministic=True)
+    assert not told.remembers  # type: ignore[attr-defined]
 
 
 @shipped

@@ -87,11 +87,11 @@ def test_ctrl_c_stops_a_campaign_and_says_so(stopped: Store) -> None:
     assert held == []
 
 
-@pytest.mark.skipif("pupil" not in shipped_names(), reason="no pupil ships with this version")
+@pytest.mark.skipif("candidates" not in shipped_names(), reason="no model of candidates ships")
 def test_a_campaign_that_networks_judge_goes_on_to_the_tasks_of_a_calm_one(
     lab: Store, emt: AseOracle, tmp_path: Path
 ) -> None:
-    """The cascade of pupil and ensemble, stopped among the first candidates."""
+    """The network of candidates, stopped among the first of them."""
     limits = Constraints(max_atoms=4)
     asked = {"deterministic": True, "batch": 3, "constraints": limits}
     with Store(tmp_path / "calm.db", keys=tmp_path / "keys") as store:
@@ -100,7 +100,7 @@ def test_a_campaign_that_networks_judge_goes_on_to_the_tasks_of_a_calm_one(
         discover("Cu-Au", 9, lab, oracle=Interrupted(22), **asked)
     assert 2 < len(done(lab)) < 9
     again = discover("Cu-Au", 9, lab, oracle=emt, **asked)
-    assert "pupil" in again.row.request.model
+    assert again.row.request.model.startswith("candidates/")
     assert [one.key for one in again.findings.listed] == calm
 
 

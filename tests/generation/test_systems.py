@@ -102,6 +102,32 @@ def test_volumes_follow_the_estimate():
     assert found.volumes == pytest.approx(estimated_volumes(found.compositions) * ratio)
 
 
+def test_forms_under_pressure_lend_their_shape_and_not_their_volume():
+    """BC8 and other forms of elements stand among the prototypes at the volume of a small atom."""
+    from materialabs.crystals.prototypes import prototypes
+
+    shipped = prototypes().crystals
+    few = ParentPool.of(shipped[shipped.counts <= 8])
+    found = candidates_for_system("Al-Fe", few, limit=500, most_atoms=8).crystals
+    share = found.volumes / estimated_volumes(found.compositions)
+    assert share.min() >= 0.75 - 1e-9
+    assert share.max() <= 1.5 + 1e-9
+    silicon = shipped[shipped.ids().index("A_cI16_206_c")]
+    assert silicon.volumes < 0.5 * estimated_volumes(silicon.compositions)
+
+
+def test_more_shared_roles_give_more_candidates():
+    from materialabs.crystals.prototypes import prototypes
+
+    shipped = prototypes().crystals
+    pool = ParentPool.of(shipped[shipped.counts <= 8])
+    counts = [
+        len(candidates_for_system("Co-Ge-Y", pool, most_atoms=8, shared_roles=roles).crystals)
+        for roles in (10, 200)
+    ]
+    assert 0 < counts[0] < counts[1]
+
+
 def test_the_limit_keeps_the_first():
     everything = candidates_for_system("Ba-Zr-O", POOL)
     some = candidates_for_system("Ba-Zr-O", POOL, limit=2)

@@ -16,7 +16,7 @@ from materialabs.networks.models import SHIPPED, load_model, shipped_names
 
 ROOT = Path(__file__).parent.parent.parent
 LARGEST_BYTES = 12_500_000
-"""Of 20 MB for all rooms: a model of candidates came to the four that were there."""
+"""Of the 20 MB that all models of the package may take together."""
 
 
 @pytest.mark.slow

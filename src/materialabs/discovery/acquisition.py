@@ -125,7 +125,7 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
     strategy
         ``"random"``; ``"greedy"``: the lowest predicted hull distance; ``"improvement"``: what is
         likely to be on the hull of all phases and candidates, then the expected improvement;
-        ``"likeliest"``: the likeliest to lie on that hull; ``"uncertainty"``: the widest interval
+        ``"likeliest"``: the likeliest to be stable; ``"uncertainty"``: the widest interval
         near that hull; ``"mixed"``: improvement and the likeliest in equal parts, and uncertainty
         for a growing share.
     number
@@ -141,9 +141,9 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
     if promise.distance is None:  # nothing has been learned yet: go by the generator
         rows = diverse(_likely(promise), promise.compositions, count)
         return Choice(rows, ("likely",) * len(rows))
-    if strategy == "likeliest":
-        rows = likeliest(_chance(promise), promise.distance.mean, count)
-        rows = rows[promise.within[rows] > 0]
+    if strategy == "likeliest" and promise.gain is None:
+        allowed = np.flatnonzero(promise.within > 0)
+        rows = allowed[likeliest(_chance(promise)[allowed], promise.distance.mean[allowed], count)]
         return Choice(rows, ("confident",) * len(rows))
     unsure = _unsure_count(strategy, count, number)
     sure = _sure(promise, count - unsure, strategy)
@@ -157,21 +157,30 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
 def _sure(promise: Promise, count: int, strategy: str) -> Whole:
     """Candidates that the prediction trusts; a mixed schedule trusts two opinions in equal parts.
 
-    One holds candidates against all others, the other against what is known alone: the first
-    misses what a rival hides that is predicted too low, the second what is not bound strongly.
+    One is the improvement on the hull of all candidates, the other the chance to be stable: with
+    few members that is the chance to lie below what is known, so that a rival that is predicted
+    too low hides nothing. Where several objectives are weighed, their gain alone decides.
     """
     scores = _scores(promise, "greedy" if strategy == "greedy" else "improvement")
-    if strategy != "mixed":
+    if strategy != "mixed" or promise.gain is not None:
         return diverse(scores, promise.compositions, count)
     among = diverse(scores, promise.compositions, count - count // 2)
     beyond = _chance(promise)
     beyond[among] = 0.0
     others = diverse(beyond, promise.compositions, count // 2, beside=among)
-    return np.concatenate([among, others])
+    both = np.concatenate([among, others])
+    scores = scores.copy()
+    scores[both] = 0.0
+    rest = diverse(scores, promise.compositions, count - len(both), beside=both)
+    return np.concatenate([both, rest])
 
 
 def _chance(promise: Promise) -> Floats:
-    """Chance that each candidate lies on the hull and has the wanted properties [n]."""
+    """Chance that each candidate is stable and has the wanted properties [n].
+
+    From enough draws it is the share in whose hull of all it lies; from few members, the chance
+    that it lies below the hull of what is known.
+    """
     assert promise.distance is not None
     if promise.among is not None and len(promise.among) >= ENOUGH_DRAWS:
         chance = chance_on_hull(promise.among)

@@ -234,7 +234,9 @@ def discover(
     name = oracle if isinstance(oracle, str) else ""
     opened = open_oracle(oracle, request.system, processes=processes) if isinstance(
         oracle, str) else oracle  # fmt: skip
-    forecaster = forecaster_for(model, strategy, request.elements, seed)
+    forecaster = forecaster_for(
+        model, strategy, request.elements, seed, deterministic=deterministic
+    )
     request = _at(request, opened, forecaster.name)
     require_predictors(request, predictors or {})
     home = store if isinstance(store, Store) else Store(store)
@@ -274,7 +276,10 @@ def resume(
         chosen, str) else chosen  # fmt: skip
     require_level(opened, request.level, f"The campaign {row.id}")
     wanted = OWN_MODEL if model is None and request.model == OWN_MODEL else model
-    forecaster = forecaster_for(wanted, request.strategy, request.elements, request.seed)
+    forecaster = forecaster_for(
+        wanted, request.strategy, request.elements, request.seed,
+        deterministic=request.deterministic,
+    )  # fmt: skip
     if forecaster.name != request.model:
         raise InputError(
             f"The campaign {row.id} predicts with {request.model or 'nothing'} and here is "

@@ -137,24 +137,34 @@ class Mapped:
         Of the model.
     seed
         Of the map.
+    remembers
+        Whether each candidate is asked about once. An answer depends in its last digits on what
+        was asked with it, so that a campaign that must end alike however it is disturbed asks
+        anew.
     """
 
     model: Predictor
     name: str
     seed: int = 0
+    remembers: bool = False
     level_map: LevelMap | None = None
 
     def __post_init__(self) -> None:
-        self._told = Remembering(self.model)
+        self._memory = Remembering(self.model) if self.remembers else None
+
+    def _told(self, crystals: Crystals) -> Prediction:
+        if self._memory is not None:
+            return self._memory.predict(crystals)
+        return self.model.predict(crystals, relaxed=False)
 
     def learn(self, starts: Crystals, labels: Energies) -> None:
         """Refit the map."""
-        prediction = self._told.predict(starts)
+        prediction = self._told(starts)
         self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
 
     def judge(self, crystals: Crystals) -> Judged | None:
         """Formation energies of all."""
-        raw = self._told.predict(crystals)
+        raw = self._told(crystals)
         energy = _learned(self.level_map).apply(raw, crystals.compositions)
         return Judged(energy, raw)
 
@@ -168,7 +178,7 @@ class Learned:
     elements
         Of the system.
     seed
-        Of its features.
+        Of its draws.
     """
 
     elements: tuple[int, ...]
@@ -199,7 +209,9 @@ def _learned(level_map: LevelMap | None) -> LevelMap:
     return level_map
 
 
-def forecaster_for(model: Any, strategy: str, elements: tuple[int, ...], seed: int) -> Forecaster:
+def forecaster_for(
+    model: Any, strategy: str, elements: tuple[int, ...], seed: int, *, deterministic: bool = False
+) -> Forecaster:
     """The forecaster of a campaign.
 
     Parameters
@@ -208,18 +220,18 @@ def forecaster_for(model: Any, strategy: str, elements: tuple[int, ...], seed: i
         A predictor; ``"energy"`` or another name of a trained network; ``"campaign"`` for the
         model that learns from the campaign alone; None for the network that ships for campaigns,
         where it is there, and for the campaign's own model otherwise.
-    strategy, elements, seed
+    strategy, elements, seed, deterministic
         Of the campaign.
     """
     if strategy == "random" and model is None:
         return Nothing()
     if model is None:
-        return _shipped(seed) or Learned(elements, seed)
+        return _shipped(seed, remembers=not deterministic) or Learned(elements, seed)
     if model == OWN_MODEL:
         return Learned(elements, seed)
     if isinstance(model, str):
         loaded = _load(model)
-        return Mapped(loaded, _name(loaded), seed)
+        return Mapped(loaded, _name(loaded), seed, remembers=not deterministic)
     return Mapped(model, _name(model), seed)
 
 
@@ -285,10 +297,10 @@ def _load(name: str) -> Predictor:
     return found
 
 
-def _shipped(seed: int) -> Forecaster | None:
+def _shipped(seed: int, *, remembers: bool) -> Forecaster | None:
     """The network that ships for campaigns."""
     try:
         found = _load(SHIPPED_MODEL)
     except MaterialabsError:
         return None
-    return Mapped(found, _name(found), seed)
+    return Mapped(found, _name(found), seed, remembers)

@@ -42,10 +42,6 @@ MOST_GIVEN: Final = 50
 FAVOURED: Final = 8
 """Formulas that promise most, for which more random crystals are drawn."""
 
-WORTH_JUDGING: Final = 0.15
-"""eV/atom above the hull of all phases and candidates up to which a candidate is looked at closely:
-one that lies there is worth exp(-6) of one on the hull when a batch is chosen."""
-
 INTERVALS: Final = (0.5, 0.68, 0.8, 0.9, 0.95)
 """Probabilities whose intervals are kept, to look later whether they held."""
 

@@ -29,6 +29,10 @@ FEWEST: Final = 3
 MEMBERS: Final = 64
 """Draws from the posterior."""
 
+MOST_JOINT: Final = 1_500
+"""Candidates that are drawn together, those that may lie lowest: memory grows with the square of
+their number. The others are drawn each for itself."""
+
 REACH: Final = 0.25
 """Root of the summed squares of differences of atomic fractions over which energies are alike."""
 
@@ -130,10 +134,16 @@ class SystemSurrogate:
         """The same of crystals that :func:`describe` has described."""
         inputs = _scaled(described, self.scale)
         mean, deviation = self.surrogate.predict(inputs)
+        low = np.sort(np.argsort(mean - deviation, kind="stable")[:MOST_JOINT])
+        normal = np.random.default_rng([self.seed, 1]).standard_normal((MEMBERS, len(mean)))
+        members = mean + deviation * normal
+        members[:, low] = self.surrogate.draws(
+            {name: block[low] for name, block in inputs.items()}, MEMBERS, seed=self.seed
+        )
         return Prediction(
             mean, deviation, "eV/atom", f"surrogate of {len(self.labels)} relaxations",
             level=self.labels.level, kind=self.labels.kind, quantity="formation energy",
-            members=self.surrogate.draws(inputs, MEMBERS, seed=self.seed),
+            members=members,
         )  # fmt: skip
 
 

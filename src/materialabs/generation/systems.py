@@ -34,6 +34,9 @@ MOST_MERGED: Final = 5
 SHARED_ROLES: Final = 40
 """Likeliest shared roles whose choices of sites are written out, unless more are asked for."""
 
+TIGHTEST, LOOSEST = 0.75, 1.5
+"""Volume of a template relative to its estimate that its candidates take over at most."""
+
 SHARED_SHARE: Final = 0.05
 """Part of the probability given to sharing a role rather than filling it with one element:
 among compounds without a template of their own kind, about one in twenty of all is one."""
@@ -234,7 +237,11 @@ def _shared(
 
 
 def built_assignments(pool: ParentPool, ranked: list[Assignment]) -> Crystals:
-    """The crystals of assignments, in their order, scaled to their estimated volumes."""
+    """The crystals of assignments, in their order, scaled to their estimated volumes.
+
+    A candidate is as loose or tight as its template, within bounds: forms of elements under
+    pressure (silicon at a quarter of its usual volume) would push its atoms into one another.
+    """
     from materialabs.crystals.volumes import estimated_volumes
 
     if not ranked:
@@ -245,7 +252,7 @@ def built_assignments(pool: ParentPool, ranked: list[Assignment]) -> Crystals:
     )
     templates, place = np.unique([one.template for one in ranked], return_inverse=True)
     known = pool.crystals[templates]
-    ratio = known.volumes / estimated_volumes(known.compositions)
+    ratio = np.clip(known.volumes / estimated_volumes(known.compositions), TIGHTEST, LOOSEST)
     volumes = estimated_volumes(crystals.compositions) * ratio[place]
     names = known.ids()
     texts = [_described(pool, assignment) for assignment in ranked]
