@@ -95,11 +95,13 @@ def main() -> None:
     if options.quick:
         print(json.dumps(rows, indent=1))
         return
-    told = Work.network.card["metrics"]["unrelaxed"]["formation_energy"]
+    hidden_error = Work.network.card["metrics"]["unrelaxed"]["formation_energy"]
+    count, error = hidden_error["crystals"], hidden_error["mae"]
     report("rediscovery", rows, headline, note=(
         f"budget {options.budget} oracle calls, {options.seeds} seeds, candidates of at most 8 "
-        f"atoms; found: in more than half of the seeds; the network's error on {told['crystals']} "
-        f"unrelaxed crystals of the systems hidden from it: {told['mae']:.3f} eV/atom; mp36k: the Materials Project, CC BY 4.0"
+        f"atoms; found: in more than half of the seeds; the network's error on {count} unrelaxed "
+        f"crystals of the systems hidden from it: {error:.3f} eV/atom; mp36k: the Materials "
+        "Project, CC BY 4.0"
     ))  # fmt: skip
 
 

@@ -8,8 +8,8 @@
 
 The smaller tables (phonons, elasticity, perovskites, oxides) go the same way; the networks of some
 begin with the layers of mp36k, whose training side is cut by the same hash of the formulas, so that
-no test formula has been seen by any of them. The model of candidates is cut by chemical systems: the
-layers that it begins with may have seen a known compound of a test system.
+no test formula has been seen by any of them. The model of candidates is cut by chemical systems:
+the layers that it begins with may have seen a known compound of a test system.
 
 Each step can be stopped and run again; members can be trained at the same time. ``assemble`` takes
 the members that are finished, chooses the volumes of unrelaxed candidates on the validation part,
