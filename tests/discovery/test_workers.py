@@ -10,7 +10,6 @@ from materialabs.crystals.batch import Crystals
 from materialabs.discovery import Constraints, discover, work
 from materialabs.errors import InputError, NotFound
 from materialabs.levels import Level
-from materialabs.networks.models import shipped_names
 from materialabs.oracles.calculators import AseOracle
 from materialabs.oracles.oracle import Evaluation
 from materialabs.oracles.relaxation import RelaxationSettings
@@ -87,7 +86,6 @@ def test_ctrl_c_stops_a_campaign_and_says_so(stopped: Store) -> None:
     assert held == []
 
 
-@pytest.mark.skipif("candidates" not in shipped_names(), reason="no model of candidates ships")
 def test_a_campaign_that_networks_judge_goes_on_to_the_tasks_of_a_calm_one(
     lab: Store, emt: AseOracle, tmp_path: Path
 ) -> None:
