@@ -109,7 +109,7 @@ class Made(Mapping[str, bytes]):
 def block_of(columns: dict[str, tuple[bytes, list[Any]]], count: int) -> Block:
     contents = {name: encode(kind, values) for name, (kind, values) in columns.items()}
     contents["id"] = encode(WHOLE, list(range(1, count + 1)))
-    return Block(Made(contents), 0, np.zeros(0, np.int64))  # type: ignore[arg-type]
+    return Block(Made(contents), 0, np.zeros(0, np.int64))  # type: ignore[arg-type] # a stand-in
 
 
 ROWS = st.lists(
@@ -178,6 +178,6 @@ def test_models_count_where_nothing_else_is_known() -> None:
 
 
 def test_a_block_that_is_gone_is_told() -> None:
-    block = Block(Made({}), 7, np.zeros(0, np.int64))  # type: ignore[arg-type]
+    block = Block(Made({}), 7, np.zeros(0, np.int64))  # type: ignore[arg-type] # a stand-in
     with pytest.raises(IntegrityError, match="Block 7"):
         len(block)

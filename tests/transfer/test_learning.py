@@ -230,7 +230,7 @@ def test_a_learner_that_trains_a_source_in_place_is_found_out() -> None:
 
     with pytest.raises(IntegrityError, match="'fake' was changed"):
         judge(described, targets, plan_folds(described.compositions), careless,
-              sources=[source])  # type: ignore[list-item] # fmt: skip
+              sources=[source])  # type: ignore[list-item] # a stand-in # fmt: skip
 
 
 def test_a_fold_of_equal_targets_cannot_show_a_leak() -> None:

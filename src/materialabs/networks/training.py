@@ -116,7 +116,7 @@ class Training:
         loss = self._loss(own, random) if len(own) else None
         self.optimiser.forget_gradients()
         if loss is not None:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call] # torch tells no type
         _share_gradients(self.network, len(own) / len(rows))
         nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
         self.optimiser.step(self.recipe.rate * self._relative_rate())
