@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,27 +156,86 @@ def learn(
     seed
         The same seed learns the same.
     """
-    cuts = inner_folds(groups, seed=seed)
-    outside = out_of_fold(described, targets, strategies, cuts, seed)
-    shares = best_shares(outside.values, targets)
-    trials = {
-        one.name: float(np.abs(values - targets).mean())
-        for one, values in zip(strategies, outside.values, strict=True)
-    }
-    bounded = with_bounds(head, targets)
-    mean = np.tensordot(shares, outside.values, axes=1)
-    calibration = scale = None
-    if head.classes:
-        scale = ClassScale.fit(mean, targets)
-    else:
-        calibration = _calibration(bounded, mean[:, 0], targets[:, 0], outside, shares, described)
-    chosen = np.flatnonzero(shares > 0).tolist()
-    kept = tuple(strategies[place] for place in chosen)
-    fitted = tuple(deepcopy(one).fit(described, targets, seed) for one in kept)
-    return Learned(
-        bounded, kept, fitted, shares[chosen], calibration, scale,
-        _domain(described, cuts[0]), _seen(described.compositions), trials,
-    )  # fmt: skip
+    return Trial.of(described, targets, groups, strategies, seed=seed).learned(head)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Strategies tried on folds inside some rows, so that any set of them can be weighed.
+
+    Parameters
+    ----------
+    described, targets
+        n rows and their targets [n, k].
+    strategies
+        To choose among.
+    cuts
+        The inner folds.
+    outside
+        What each strategy says of each row when it has not learned from its fold.
+    seed
+        The same seed learns the same.
+    """
+
+    described: Described
+    targets: Floats
+    strategies: tuple[Strategy, ...]
+    cuts: tuple[Split, ...]
+    outside: Answers
+    seed: int = 0
+    _fitted: dict[str, Fitted] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        described: Described,
+        targets: Floats,
+        groups: Rows,
+        strategies: Sequence[Strategy],
+        *,
+        seed: int = 0,
+    ) -> Self:
+        """Try strategies, whose names differ; parameters as in :func:`learn`."""
+        cuts = tuple(inner_folds(groups, seed=seed))
+        outside = out_of_fold(described, targets, strategies, cuts, seed)
+        return cls(described, targets, tuple(strategies), cuts, outside, seed)
+
+    def learned(self, head: Head, among: Sequence[str] | None = None) -> Learned:
+        """Weigh strategies, of these names or all, and let those that count learn from all rows."""
+        used = [
+            place for place, one in enumerate(self.strategies)
+            if among is None or one.name in among
+        ]  # fmt: skip
+        strategies = [self.strategies[place] for place in used]
+        outside = Answers(self.outside.values[used], self.outside.spreads[used])
+        described, targets = self.described, self.targets
+        shares = best_shares(outside.values, targets)
+        trials = {
+            one.name: float(np.abs(values - targets).mean())
+            for one, values in zip(strategies, outside.values, strict=True)
+        }
+        bounded = with_bounds(head, targets)
+        mean = np.tensordot(shares, outside.values, axes=1)
+        calibration = scale = None
+        if head.classes:
+            scale = ClassScale.fit(mean, targets)
+        else:
+            calibration = _calibration(
+                bounded, mean[:, 0], targets[:, 0], outside, shares, described
+            )
+        chosen = np.flatnonzero(shares > 0).tolist()
+        kept = tuple(strategies[place] for place in chosen)
+        return Learned(
+            bounded, kept, tuple(self._of_all_rows(one) for one in kept), shares[chosen],
+            calibration, scale, _domain(described, self.cuts[0]), _seen(described.compositions),
+            trials,
+        )  # fmt: skip
+
+    def _of_all_rows(self, strategy: Strategy) -> Fitted:
+        if strategy.name not in self._fitted:
+            fresh = deepcopy(strategy)
+            self._fitted[strategy.name] = fresh.fit(self.described, self.targets, self.seed)
+        return self._fitted[strategy.name]
 
 
 def out_of_fold(

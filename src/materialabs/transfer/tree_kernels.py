@@ -51,6 +51,7 @@ def grow_tree(
     starts, stops = np.empty(2 * count + 2, np.int32), np.empty(2 * count + 2, np.int32)
     starts[0], stops[0] = 0, count
     total = np.empty(targets.shape[1])
+    own, wanted = np.empty(count, np.float32), np.empty((targets.shape[1], count))
     nodes, node = 1, 0
     while node < nodes:
         start, stop = starts[node], stops[node]
@@ -59,8 +60,9 @@ def grow_tree(
         feature[node] = LEAF
         if stop - start >= 2 * smallest and spread > SAME:
             best, cut = _best_cut(
-                features, targets, rows, start, stop, total, order, candidates, smallest, random
-            )
+                features, targets, rows, start, stop, total, order, candidates, smallest, random,
+                own, wanted,
+            )  # fmt: skip
             if best >= 0:
                 middle = _parted(features[best], rows, start, stop, cut)
                 feature[node], threshold[node], left[node] = best, cut, nodes
@@ -91,52 +93,55 @@ def _summed(targets: Floats, rows: Whole, start: int, stop: int, total: Floats) 
 def _best_cut(
     features: Singles, targets: Floats, rows: Whole, start: int, stop: int, total: Floats,
     order: Whole, candidates: int, smallest: int, random: NDArray[np.uint64],
+    own: Singles, wanted: Floats,
 ) -> tuple[int, np.float32]:  # fmt: skip
-    """The feature and the threshold that lower the variance most; feature -1 where none does."""
+    """The feature and the threshold that lower the variance most; feature -1 where none does.
+
+    ``own`` [n] and ``wanted`` [k, n] are room for a node's features and targets side by side, so
+    that the inner loops run over them without jumps.
+    """
     best, found, cut = -1.0, -1, np.float32(0.0)
-    kinds, tried = len(order), 0
+    kinds, tried, size = len(order), 0, stop - start
+    for k in range(targets.shape[1]):
+        for at in range(size):
+            wanted[k, at] = targets[rows[start + at], k]
     for place in range(kinds):
         if tried == candidates:
             break
         other = place + int(uniform(random) * (kinds - place))
-        order[place], order[other] = order[other], order[place]
-        column = features[order[place]]
-        low, high = _extremes(column, rows, start, stop)
+        kind = order[other]
+        order[place], order[other] = kind, order[place]
+        low = high = features[kind, rows[start]]
+        for at in range(size):
+            one = features[kind, rows[start + at]]
+            own[at] = one
+            low, high = min(low, one), max(high, one)
         if high - low <= SAME * max(abs(low), abs(high)):
             continue
         tried += 1
-        threshold = min(np.float32(low + uniform(random) * (high - low)), np.nextafter(high, low))
-        gain = _gain(column, targets, rows, start, stop, total, threshold, smallest)
+        threshold = np.float32(low + uniform(random) * (high - low))
+        if threshold >= high:
+            threshold = low
+        gain = _gain(own, wanted, size, total, threshold, smallest)
         if gain > best:
-            best, found, cut = gain, order[place], threshold
+            best, found, cut = gain, kind, threshold
     return found, cut
 
 
-@njit(cache=True, nogil=True)
-def _extremes(column: Singles, rows: Whole, start: int, stop: int) -> tuple[np.float32, np.float32]:
-    low, high = column[rows[start]], column[rows[start]]
-    for at in range(start + 1, stop):
-        one = column[rows[at]]
-        low, high = min(low, one), max(high, one)
-    return low, high
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _gain(
-    column: Singles, targets: Floats, rows: Whole, start: int, stop: int, total: Floats,
-    threshold: np.float32, smallest: int,
-) -> float:  # fmt: skip
+    own: Singles, wanted: Floats, size: int, total: Floats, threshold: np.float32, smallest: int
+) -> float:
     """How far a cut lowers the sum of squared deviations; -1 where a side would be too small."""
-    size, gain = stop - start, 0.0
-    for k in range(targets.shape[1]):
-        fewer, part = 0, 0.0
-        for at in range(start, stop):
-            row = rows[at]
-            if column[row] <= threshold:
-                fewer += 1
-                part += targets[row, k]
-        if fewer < smallest or size - fewer < smallest:
-            return -1.0
+    gain, fewer = 0.0, 0
+    for at in range(size):
+        fewer += own[at] <= threshold
+    if fewer < smallest or size - fewer < smallest:
+        return -1.0
+    for k in range(len(wanted)):
+        part = 0.0
+        for at in range(size):
+            part += wanted[k, at] if own[at] <= threshold else 0.0
         gap = part / fewer - (total[k] - part) / (size - fewer)
         gain += fewer * (size - fewer) / size * gap * gap
     return gain

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 TREES: Final = 120
 """Of a forest; more change the error by less than its noise."""
@@ -100,13 +101,14 @@ class Forest:
         rate
             Share of a tree's answer that counts.
         """
-        columns, middle = _columns(features), targets.mean(axis=0)
+        rows: Singles = np.ascontiguousarray(features, dtype=np.float32)
+        columns, middle = _columns(rows), targets.mean(axis=0)
         left: Floats = np.ascontiguousarray(targets - middle, dtype=np.float64)
         seeds = np.random.default_rng(seed).integers(0, LARGEST_SEED, trees)
         grown = []
         for one in seeds.tolist():
             tree = _tree(columns, left, smallest, share, one)
-            left = np.subtract(left, rate * cls.joined([tree]).answers(features)[0])
+            left = np.subtract(left, rate * cls.joined([tree]).answers(rows)[0])
             grown.append((*tree[:3], (rate * trees * tree[3] + middle).astype(np.float32)))
         return cls.joined(grown)
 
@@ -116,7 +118,7 @@ class Forest:
         roots = np.concatenate([[0], np.cumsum([len(one[0]) for one in grown])]).astype(np.int64)
         return cls(roots, *(np.concatenate(parts) for parts in zip(*grown, strict=True)))
 
-    def answers(self, features: Floats) -> tuple[Floats, Floats]:
+    def answers(self, features: Floats | Singles) -> tuple[Floats, Floats]:
         """Mean over the trees [n, k], and their standard deviation [n, k]."""
         from materialabs.transfer.tree_kernels import walk_trees
 
@@ -138,13 +140,11 @@ class Forest:
         return cls(**{item.name: np.ascontiguousarray(arrays[item.name]) for item in fields(cls)})
 
 
-def _columns(features: Floats) -> NDArray[np.float32]:
+def _columns(features: Floats | Singles) -> Singles:
     return np.ascontiguousarray(features.T, dtype=np.float32)
 
 
-def _tree(
-    columns: NDArray[np.float32], targets: Floats, smallest: int, share: float, seed: int
-) -> Tree:
+def _tree(columns: Singles, targets: Floats, smallest: int, share: float, seed: int) -> Tree:
     """Feature, threshold, left child and value of the nodes of one tree."""
     from materialabs.transfer.tree_kernels import grow_tree
 
