@@ -20,6 +20,7 @@ from materialabs.transfer.judging import (
 )
 from materialabs.transfer.learning import (
     Answers,
+    Trial,
     best_shares,
     learn,
     out_of_fold,
@@ -63,6 +64,18 @@ def test_a_known_law_is_learned_and_intervals_hold() -> None:
     assert np.abs(told.mean - truth).mean() < 0.3 * np.abs(truth - truth.mean()).mean()
     assert ((told.low <= truth) & (truth <= told.high)).mean() > 0.7
     assert found.shares.sum() == pytest.approx(1.0)
+
+
+def test_a_trial_weighs_any_of_its_strategies_as_if_the_others_were_not_there() -> None:
+    described, targets = made()
+    groups = np.arange(len(targets))
+    trial = Trial.of(described, targets, groups, FEW)
+    asked = describe(Compositions.parse(["KBr", "MgO", "Al2O3"]))
+    for some in (FEW[:1], FEW[1:], FEW):
+        told = trial.learned(HEAD, [one.name for one in some]).told(asked)
+        alone = learn(described, targets, HEAD, groups, some).told(asked)
+        np.testing.assert_array_equal(told.mean, alone.mean)
+        np.testing.assert_array_equal(told.low, alone.low)
 
 
 def test_an_element_never_seen_is_out_of_domain() -> None:
