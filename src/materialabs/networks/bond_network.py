@@ -4,17 +4,25 @@ Each bond carries features of its length; each site those of its element. A laye
 site the messages of its bonds, gated by what stands at both ends, and refreshes the bonds. The
 product with a bond's two ends is split into one product for each site (Gilmer et al. 2017; the
 gate is that of Xie and Grossman 2018), so that the cost of a bond is small.
+
+Matter is near-sighted: what stands two radii away hardly counts, and an empty channel costs next to
+nothing. Lengths are therefore told relative to the radii of both ends, messages fade with that
+measure, and nothing tells a site how dense the crystal is as a whole. Networks that see lengths
+relative to the mean spacing of atoms instead take open frameworks for unstable.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from materialabs.elements import COVALENT_RADIUS
+from materialabs.errors import InputError
 from materialabs.networks.element_features import element_features
 from materialabs.networks.graphs import BondGraphs
 
@@ -25,10 +33,19 @@ SHORTEST, LONGEST = 0.7, 8.0
 """Angstrom; centres of the first and last Gaussian over lengths."""
 
 RATIOS = 24
-"""Gaussians over the length of a bond in atomic spacings."""
+"""Gaussians over the relative length of a bond."""
 
-LEAST_RATIO, MOST_RATIO = 0.4, 2.2
-"""Atomic spacings; centres of the first and last Gaussian over ratios."""
+SPACING_MEASURE, RADII_MEASURE = "spacing", "radii"
+
+RANGES = {SPACING_MEASURE: (0.4, 2.2), RADII_MEASURE: (0.6, 3.0)}
+"""Centres of the first and last Gaussian over relative lengths."""
+
+NEAR, FAR = 1.5, 3.0
+"""Lengths relative to the sum of covalent radii up to which a neighbour counts fully, and from
+which it does not count. Bonds lie near 1, second shells near 2."""
+
+USUAL_RADIUS = 1.5
+"""Angstrom; of elements without a covalent radius."""
 
 SPACING = 2.5
 """Angstrom; a usual atomic spacing, where the feature of the spacing is 0."""
@@ -48,6 +65,9 @@ class BondNetworkShape:
         Rounds of messages.
     neighbours
         Nearest neighbours of an atom that make its bonds.
+    measure
+        What relative lengths are relative to: ``"radii"`` of both ends, with messages that fade, or
+        the mean ``"spacing"`` of atoms, as in networks of before.
     """
 
     heads: tuple[str, ...]
@@ -55,10 +75,21 @@ class BondNetworkShape:
     bond_width: int = 48
     layers: int = 4
     neighbours: int = 16
+    measure: str = RADII_MEASURE
+
+    def __post_init__(self) -> None:
+        if self.measure not in RANGES:
+            raise InputError(f"Lengths are relative to {' or '.join(RANGES)}: {self.measure!r}?")
 
     def document(self) -> dict[str, Any]:
         """The shape as JSON values."""
         return asdict(self) | {"heads": list(self.heads)}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`document` gave; older ones do not say what lengths are relative to."""
+        told = {"measure": SPACING_MEASURE} | dict(document)
+        return cls(**told | {"heads": tuple(told["heads"])})
 
 
 @dataclass(frozen=True)
@@ -71,7 +102,6 @@ class BondBatch:
     origin: Tensor
     target: Tensor
     length: Tensor
-    ratio: Tensor
     count: Tensor
     spacing: Tensor
     relaxed: Tensor
@@ -93,7 +123,6 @@ class BondBatch:
             torch.from_numpy(graphs.origin + shift),
             torch.from_numpy(graphs.target + shift),
             torch.from_numpy(length),
-            torch.from_numpy(length / np.repeat(spacing, bonds)),
             torch.from_numpy(np.array(graphs.count)),
             torch.from_numpy(spacing.copy()),
             torch.from_numpy(flags.copy()),
@@ -108,6 +137,7 @@ class BondNetwork(nn.Module):
     """Predicts one value for each head from graphs of distinct bonds."""
 
     element_features: Tensor
+    radii: Tensor
 
     def __init__(self, shape: BondNetworkShape) -> None:
         super().__init__()
@@ -115,12 +145,15 @@ class BondNetwork(nn.Module):
         width, narrow = shape.width, shape.bond_width
         features = torch.from_numpy(np.array(element_features()))
         self.register_buffer("element_features", features, persistent=False)
+        radii = np.nan_to_num(np.asarray(COVALENT_RADIUS, dtype=np.float32), nan=USUAL_RADIUS)
+        self.register_buffer("radii", torch.from_numpy(radii), persistent=False)
         self.names = nn.Embedding(len(features), width)
         nn.init.normal_(self.names.weight, std=0.3)
         self.tables = nn.Linear(features.shape[1], width)
-        self.state = nn.Linear(2, width, bias=False)
+        self.near_sighted = shape.measure == RADII_MEASURE
+        self.state = nn.Linear(1 if self.near_sighted else 2, width, bias=False)
         self.lengths = Gaussians(SHORTEST, LONGEST, LENGTHS)
-        self.ratios = Gaussians(LEAST_RATIO, MOST_RATIO, RATIOS)
+        self.ratios = Gaussians(*RANGES[shape.measure], RATIOS)
         self.bonds = nn.Sequential(
             nn.Linear(LENGTHS + RATIOS, narrow), nn.SiLU(), nn.Linear(narrow, narrow)
         )
@@ -136,16 +169,38 @@ class BondNetwork(nn.Module):
 
     def sites(self, batch: BondBatch) -> Tensor:
         """Features of the sites after the last layer [S, width]."""
-        bond = self.bonds(torch.cat([self.lengths(batch.length), self.ratios(batch.ratio)], 1))
-        state = torch.stack([batch.relaxed, torch.log(batch.spacing / SPACING)], 1)
+        ratio = self.relative(batch)
+        bond = self.bonds(torch.cat([self.lengths(batch.length), self.ratios(ratio)], 1))
+        weight = batch.count.to(bond.dtype)
+        state = batch.relaxed[:, None]
+        if self.near_sighted:
+            weight = weight * faded(ratio).to(bond.dtype)
+        else:
+            state = torch.stack([batch.relaxed, torch.log(batch.spacing / SPACING)], 1)
         site: Tensor = (
             self.names(batch.numbers)
             + self.tables(self.element_features[batch.numbers])
             + self.state(state).index_select(0, batch.site_owner)
         )
         for layer in self.layers:
-            site, bond = layer(site, bond, batch)
+            site, bond = layer(site, bond, weight, batch)
         return site
+
+    def relative(self, batch: BondBatch) -> Tensor:
+        """Lengths of the bonds relative to the radii of their ends, or to the mean spacing [B]."""
+        if not self.near_sighted:
+            owner = batch.site_owner.index_select(0, batch.origin)
+            return batch.length / batch.spacing.index_select(0, owner)
+        radius = self.radii[batch.numbers]
+        return batch.length / (
+            radius.index_select(0, batch.origin) + radius.index_select(0, batch.target)
+        )
+
+
+def faded(ratio: Tensor) -> Tensor:
+    """How much a neighbour at a relative length counts: 1 up close, 0 afar, smooth between."""
+    left = ((FAR - ratio) / (FAR - NEAR)).clamp(0.0, 1.0)
+    return left * left * (3.0 - 2.0 * left)
 
 
 class Gaussians(nn.Module):
@@ -179,8 +234,13 @@ class BondLayer(nn.Module):
         self.bond_width = bond_width
         self.per_neighbour = 1.0 / neighbours**0.5
 
-    def forward(self, site: Tensor, bond: Tensor, batch: BondBatch) -> tuple[Tensor, Tensor]:
-        """The sites [S, width] and bonds [B, bond_width] after the round."""
+    def forward(
+        self, site: Tensor, bond: Tensor, weight: Tensor, batch: BondBatch
+    ) -> tuple[Tensor, Tensor]:
+        """The sites [S, width] and bonds [B, bond_width] after the round.
+
+        ``weight`` [B] is how often a bond occurs, and how much its neighbour counts.
+        """
         ends = self.ends(self.norm(site))
         narrow = self.bond_width
         mixed = (
@@ -189,7 +249,7 @@ class BondLayer(nn.Module):
             + ends[:, narrow : 2 * narrow].index_select(0, batch.target)
         )
         bond = bond + self.refresh(nn.functional.silu(mixed))
-        filters = self.filter(bond * batch.count[:, None].to(bond.dtype))
+        filters = self.filter(bond * weight[:, None])
         message = filters * ends[:, 2 * narrow :].index_select(0, batch.target)
         heard = torch.zeros_like(site).index_add(0, batch.origin, message.to(site.dtype))
         return site + self.update(heard * self.per_neighbour), bond

@@ -199,11 +199,13 @@ def read_model(folder: Path) -> ModelFiles:
 
 def _assembled(folder: Path, card: dict[str, Any]) -> ModelFiles:
     states, scaling = read_weights(folder)
-    shape = card["network"]["shape"] | {"heads": tuple(card["network"]["shape"]["heads"])}
+    shape = card["network"]["shape"]
     ensemble: BondEnsemble | CompositionEnsemble = (
-        BondEnsemble(BondNetworkShape(**shape), states, scaling)
+        BondEnsemble(BondNetworkShape.of(shape), states, scaling)
         if card["network"]["reads"] == "crystals"
-        else CompositionEnsemble(CompositionNetworkShape(**shape), states, scaling)
+        else CompositionEnsemble(
+            CompositionNetworkShape(**shape | {"heads": tuple(shape["heads"])}), states, scaling
+        )
     )
     document = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
     calibrations = {

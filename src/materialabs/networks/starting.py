@@ -55,9 +55,8 @@ class Start:
                 f"The model {card['name']!r} reads formulas: networks of crystals begin with a "
                 "model that reads crystals."
             )
-        told = card["network"]["shape"]
         states, _ = read_weights(Path(folder), card["files"][WEIGHTS])
-        shape = BondNetworkShape(**told | {"heads": tuple(told["heads"])})
+        shape = BondNetworkShape.of(card["network"]["shape"])
         return cls(str(card["name"]), str(card["files"][WEIGHTS]), shape, tuple(states))
 
     def shape_for(self, heads: tuple[str, ...]) -> BondNetworkShape:
