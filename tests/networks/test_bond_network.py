@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from materialabs.crystals.batch import Crystals
-from materialabs.networks.bond_network import BondBatch, BondNetwork, BondNetworkShape, Gaussians
+from materialabs.errors import InputError
+from materialabs.networks.bond_network import (
+    FAR,
+    NEAR,
+    BondBatch,
+    BondNetwork,
+    BondNetworkShape,
+    Gaussians,
+    faded,
+)
 from materialabs.networks.element_features import TABLES, element_features
 from materialabs.networks.examples import MOST_VOLUME, CrystalExamples
 from materialabs.networks.graphs import bond_graphs
@@ -50,6 +59,42 @@ def test_a_crystals_answer_does_not_depend_on_its_batch() -> None:
     together = answers(crystals)
     apart = np.concatenate([answers(crystals[row]) for row in range(5)])
     np.testing.assert_allclose(together, apart, atol=NETWORK_TOLERANCE)
+
+
+def molecule(box: float) -> Crystals:
+    """NaCl as a pair of atoms alone in a box (angstrom)."""
+    frac = [[0.0, 0.0, 0.0], [2.4 / box, 0.0, 0.0]]
+    return Crystals.from_arrays([box * np.eye(3)], [frac], [[11, 17]])
+
+
+def test_emptiness_around_atoms_changes_nothing() -> None:
+    np.testing.assert_allclose(
+        answers(molecule(13.0)), answers(molecule(17.0)), atol=NETWORK_TOLERANCE
+    )
+    assert np.abs(answers(molecule(4.0)) - answers(molecule(17.0))).max() > 1e-4
+
+
+def test_networks_of_before_measure_lengths_by_the_spacing_and_feel_emptiness() -> None:
+    document = BondNetworkShape(("energy",), 32, 16, 3, 12).document()
+    assert BondNetworkShape.of(document).measure == "radii"
+    del document["measure"]
+    shape = BondNetworkShape.of(document)
+    assert shape.measure == "spacing"
+    torch.manual_seed(5)
+    model = BondNetwork(shape).eval()
+    with torch.no_grad():
+        told = [model(BondBatch.of(bond_graphs(molecule(box)), 1.0)) for box in (13.0, 17.0)]
+    assert (told[0] - told[1]).abs().max() > 1e-4
+    with pytest.raises(InputError, match="relative to spacing or radii"):
+        BondNetworkShape(("energy",), measure="feet")
+
+
+def test_a_neighbour_fades_smoothly_with_its_relative_length() -> None:
+    ratio = torch.linspace(0.5, 4.0, 200, dtype=torch.float64, requires_grad=True)
+    counts = faded(ratio)
+    assert counts[ratio <= NEAR].eq(1).all() and counts[ratio >= FAR].eq(0).all()
+    (slope,) = torch.autograd.grad(counts.sum(), ratio)
+    assert slope.max() <= 0 and slope.diff().abs().max() < 0.1
 
 
 def test_geometry_and_elements_and_state_all_matter() -> None:

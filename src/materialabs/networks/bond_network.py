@@ -7,8 +7,9 @@ gate is that of Xie and Grossman 2018), so that the cost of a bond is small.
 
 Matter is near-sighted: what stands two radii away hardly counts, and an empty channel costs next to
 nothing. Lengths are therefore told relative to the radii of both ends, messages fade with that
-measure, and nothing tells a site how dense the crystal is as a whole. Networks that see lengths
-relative to the mean spacing of atoms instead take open frameworks for unstable.
+measure, and nothing tells a site how dense a relaxed crystal is as a whole (of an unrelaxed one,
+the density is part of the guess, and told). Networks that see lengths relative to the mean spacing
+of atoms instead take open frameworks for unstable.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class BondNetwork(nn.Module):
         nn.init.normal_(self.names.weight, std=0.3)
         self.tables = nn.Linear(features.shape[1], width)
         self.near_sighted = shape.measure == RADII_MEASURE
-        self.state = nn.Linear(1 if self.near_sighted else 2, width, bias=False)
+        self.state = nn.Linear(2, width, bias=False)
         self.lengths = Gaussians(SHORTEST, LONGEST, LENGTHS)
         self.ratios = Gaussians(*RANGES[shape.measure], RATIOS)
         self.bonds = nn.Sequential(
@@ -172,11 +173,11 @@ class BondNetwork(nn.Module):
         ratio = self.relative(batch)
         bond = self.bonds(torch.cat([self.lengths(batch.length), self.ratios(ratio)], 1))
         weight = batch.count.to(bond.dtype)
-        state = batch.relaxed[:, None]
+        density = torch.log(batch.spacing / SPACING)
         if self.near_sighted:
             weight = weight * faded(ratio).to(bond.dtype)
-        else:
-            state = torch.stack([batch.relaxed, torch.log(batch.spacing / SPACING)], 1)
+            density = density * (1.0 - batch.relaxed)
+        state = torch.stack([batch.relaxed, density], 1)
         site: Tensor = (
             self.names(batch.numbers)
             + self.tables(self.element_features[batch.numbers])
