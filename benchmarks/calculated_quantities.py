@@ -79,14 +79,13 @@ def train(
     out
         The folder; its name is that of the source.
     without
-        Formulas, in any writing, that are left out.
+        Labels (:func:`materialabs.transfer.folds.compound_labels`) of compounds that are left out.
     only
         Of :data:`PARTS`.
     on_epoch
         Called after each epoch.
     """
-    gone = set(compound_labels(Compositions.parse(list(without)))) if without else set()
-    formulas = list(rows)
+    gone, formulas = set(without), list(rows)
     labels = compound_labels(Compositions.parse(formulas))
     columns = list(range(len(QUANTITIES))) if only is None else PARTS[only]
     values = np.array(list(rows.values()))[:, columns]
@@ -97,5 +96,6 @@ def train(
     names = [QUANTITIES[column] for column in columns]
     return train_source(
         out.name, compositions, values[kept], names, out,
-        weights={one: WEIGHTS[one] for one in names}, data=DATA, on_epoch=on_epoch,
+        weights={one: WEIGHTS[one] for one in names}, data=DATA | {"quantities": names},
+        on_epoch=on_epoch,
     )  # fmt: skip

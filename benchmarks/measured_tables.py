@@ -1,4 +1,7 @@
-"""Tables of measured values that transfer is judged on, and how each is cut into folds.
+"""Tables that transfer is judged on, and how each is cut into folds.
+
+All values are measured but the migration barriers, which were calculated at mixed levels (most with
+PBE): they stand for a small table of calculations.
 
 Those of Matbench keep their official folds, formation enthalpies have the published five as well;
 all others are cut by reduced formula, since a compound measured at twenty temperatures is one
@@ -8,6 +11,7 @@ compound. Of the other columns of a table nothing is an input but the conditions
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,10 +95,14 @@ def positive(name: str) -> Callable[[Rows], Rows]:
 
 
 def plain_formulas(rows: Rows) -> Rows:
-    """Formulas without the names of polymorphs and paths (``b-NaVP2O7``, ``LiMnBO3(mono)``)."""
+    """Formulas without the names of polymorphs, paths and vacancies.
+
+    Such are ``b-NaVP2O7``, ``LiMnBO3(mono)`` and ``LiMnO2(DV)``, which is no oxide of vanadium.
+    """
     name = "COMPOSITION"
+    plain = [POLYMORPH.sub("", str(row.get(name) or "")).replace("_", "") for row in rows]
     return [
-        row | {name: POLYMORPH.sub("", str(row.get(name) or "")).replace("_", "")} for row in rows
+        row | {name: formula.replace("LI", "Li")} for row, formula in zip(rows, plain, strict=True)
     ]
 
 
@@ -112,7 +120,7 @@ def cathodes(rows: Rows) -> Rows:
 
 
 POLYMORPH: Final = re.compile(
-    r"^(?:[a-z]\d?|O\d?)-|\((?:mono|hex|MV|mv|dv|Pmn21|in-plane|out-of_plane)\)"
+    r"^(?:[a-z]\d?|O\d?)-|\((?:mono|hex|(?i:mv|dv)|Pmn21|in-plane|out-of_plane)\)"
 )
 
 EFE: Final = Table(
@@ -217,8 +225,10 @@ def published_folds(rows: int) -> FoldPlan:
 
 def _written(rows: Rows, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    part.replace(path)
     return path

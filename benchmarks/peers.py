@@ -35,9 +35,9 @@ TUNED_ROWS = 3_000
 """Rows on which the SVR's C and width are chosen."""
 FIRST_ROWS = 2_000
 """Rows of the fits that tell how an SVR's time grows."""
-STEEPEST = 3.0
-"""Power of the rows with which an SVR's time is expected to grow: small fits show less than the
-cube that many support vectors come to."""
+LEAST_POWER = 3.0
+"""Of the rows, with which an SVR's time grows at the least: small fits show less than the cube that
+many support vectors come to."""
 TUBE = 0.02
 """SVR: errors up to this many spreads of the targets cost nothing."""
 TREES = 400
@@ -258,7 +258,7 @@ def _affordable(
         started = time.process_time()
         model.fit(train[order[:size]], targets[order[:size]])
         times.append(time.process_time() - started)
-    power = max(float(np.log2(times[1] / times[0])), STEEPEST)
+    power = max(float(np.log2(times[1] / times[0])), LEAST_POWER)
     affordable = sizes[1] * (max(seconds, times[1]) / times[1]) ** (1.0 / power)
     return min(int(affordable), len(order))
 

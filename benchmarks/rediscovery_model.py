@@ -69,7 +69,9 @@ def network_without(snapshot: Snapshot, systems: set[str], folder: Path, *, quic
 
 def home_of(data: Any, folder: Path) -> Path:
     """Where the network of a table is kept."""
-    return folder / f"network-{data.data_hash[:12]}"
+    from materialabs.networks.learning_tasks import RULES
+
+    return folder / f"network-{data.data_hash[:12]}-{RULES}"
 
 
 def candidate_network_without(
@@ -80,7 +82,7 @@ def candidate_network_without(
 
     from materialabs.networks.assembling import assemble
     from materialabs.networks.heads import columns_of
-    from materialabs.networks.learning_tasks import Recipe
+    from materialabs.networks.learning_tasks import RULES, Recipe
     from materialabs.networks.members import Watch, train_members
     from materialabs.networks.models import Model
     from materialabs.networks.preparing import prepare
@@ -90,7 +92,7 @@ def candidate_network_without(
     step = QUICK_STEP if quick else 1
     network_without(snapshot, systems, folder, quick=quick)
     data, starts = candidate_table(snapshot, systems, step)
-    home = folder / f"candidates-{data.data_hash[:12]}"
+    home = folder / f"candidates-{data.data_hash[:12]}-{RULES}"
     if (home / "model" / "card.json").exists():
         return Model.load(home / "model")
     first = home_of(training_table(snapshot, systems, step), folder)

@@ -1,10 +1,10 @@
 """Learning curves of transfer: how many measured rows the source saves.
 
-On each table a fifth of the formulas is judged, the same for all sizes. Of the others, growing
-parts are learned from, without the source and with it, three draws of each size. Rows saved at a
-size: how many rows more the model without the source needs for the error that the source gives,
-read off its own curve (a line between measured sizes in double logarithms); where the largest size
-does not reach that error, "more than".
+On each table a fifth of the formulas is judged, 2,000 rows at most, the same for all sizes. Of the
+others, growing parts are learned from, without the source and with it, three draws of each size.
+Rows saved at a size: how many rows more the model without the source needs for the error that the
+source gives, read off its own curve (a line between measured sizes in double logarithms); where the
+largest size does not reach that error, "more than".
 
 ``python -m benchmarks.transfer_curves`` takes half an hour of one core; what is finished is kept in
 ``--folder``. ``--quick`` takes a minute and writes nothing.
@@ -47,7 +47,8 @@ def errors_of(
     task: Task, described: Described, size: int, draw: int, folder: Path
 ) -> tuple[float, float]:
     """Mean absolute error without and with the source, learned from some rows."""
-    place = folder / f"{EDITION}-curve-{task.name}-{size}-{draw}.npz".replace(" ", "_")
+    mark = shipped(shipped_names()[0]).fingerprint()[:12]
+    place = folder / f"{EDITION}-{mark}-curve-{task.name}-{size}-{draw}.npz".replace(" ", "_")
     if not place.exists():
         plan = plan_folds(task.measured.compositions)
         cut = plan.outer[0]
@@ -67,7 +68,10 @@ def errors_of(
 
 
 def rows_for(sizes: Array, errors: Array, wanted: float) -> float:
-    """Rows at which a curve reaches an error; infinite where it does not, 0 where it begins so."""
+    """Rows at which a curve reaches an error.
+
+    Infinite where it does not, and the first size where it begins with less.
+    """
     falling = np.minimum.accumulate(errors)
     if wanted < falling[-1]:
         return float("inf")
@@ -85,7 +89,9 @@ def row_of(task: Task, sizes: Rows, without: Array, having: Array) -> dict[str, 
     """A table's curves, and what the source saves at each size."""
     needed = [rows_for(sizes.astype(float), without, error) for error in having]
     saved = {
-        f"rows_saved_at_{size}": "more than the table" if np.isinf(rows) else round(rows - size)
+        f"rows_saved_at_{size}": (
+            f"more than {int(sizes[-1]) - size}" if np.isinf(rows) else round(rows - size)
+        )
         for size, rows in zip(sizes.tolist(), needed, strict=True)
     }
     return {

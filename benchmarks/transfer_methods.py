@@ -19,7 +19,7 @@ from materialabs.transfer.strategies import Strategy, strategies_for
 
 Array = NDArray[np.float64]
 
-EDITION: Final = 1
+EDITION: Final = 2
 """Rises when a method changes, so that an older one's predictions are not taken for its own."""
 QUICK_CRYSTALS: Final = 500
 CROMEL_EPOCHS: Final = 300
@@ -160,7 +160,8 @@ def generators(folder: Path, quick: bool) -> tuple[Any, Any]:
         composition_vectors,
     )
 
-    place = folder / f"cromel-{'quick' if quick else EDITION}.npz"
+    card = load_model("energy").card
+    place = folder / f"cromel-{'quick' if quick else EDITION}-{card['weights_sha256'][:12]}.npz"
     if not place.exists():
         crystals: Any = read(data_folder() / "structures" / "mp36k.jsonl.gz")
         if quick:

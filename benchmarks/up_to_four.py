@@ -140,13 +140,13 @@ def trained(crystals: Crystals, most: int, seeds: range, folder: Path, *, quick:
 
     from materialabs.networks.bond_network import BondNetworkShape
     from materialabs.networks.heads import columns_of
-    from materialabs.networks.learning_tasks import Recipe
+    from materialabs.networks.learning_tasks import RULES, Recipe
     from materialabs.networks.members import Watch, train_members
     from materialabs.networks.preparing import prepare
 
     torch.set_num_threads(1)
     data = training_table(crystals, most)
-    home = folder / f"up-to-{most}-elements-{data.data_hash[:12]}"
+    home = folder / f"up-to-{most}-elements-{data.data_hash[:12]}-{RULES}"
     prepared = prepare(crystals, data.parts, home, said=print)
     recipe = Recipe(
         epochs=QUICK_EPOCHS if quick else EPOCHS,

@@ -16,8 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.calculated_quantities import PARTS, calculated, train
 
+from materialabs.crystals.compositions import Compositions
 from materialabs.networks.labelled_tables import read_rows
 from materialabs.networks.learning_tasks import Epoch
+from materialabs.transfer.folds import compound_labels
 
 
 def main() -> None:
@@ -36,7 +38,8 @@ def main() -> None:
         for row in read_rows(Path(table))
         if row.get(column)
     ]
-    train(calculated(), arguments.out, without=known, only=arguments.only, on_epoch=show)
+    gone = compound_labels(Compositions.parse(known)) if known else []
+    train(calculated(), arguments.out, without=gone, only=arguments.only, on_epoch=show)
 
 
 def show(epoch: Epoch) -> None:

@@ -33,31 +33,42 @@ def test_the_source_that_the_values_follow_is_chosen(rows: int) -> None:
     assert best_source(table, targets, ["bad", "good"]) == "good"
 
 
-def test_the_score_is_that_of_leaving_each_row_out() -> None:
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_score_is_that_of_leaving_each_group_out(size: int) -> None:
     table, targets = described(30)
+    groups = np.random.default_rng(1).permutation(np.arange(30) // size)
     columns = table.table((features_of("good"),))
     scaled = (columns - columns.mean(axis=0)) / columns.std(axis=0)
     best = np.inf
     for strength in STRENGTHS:
         wrong = 0.0
-        for row in range(30):
-            rest = np.arange(30) != row
-            offset = np.column_stack([np.ones(29), scaled[rest]])
-            pull = offset.T @ offset + np.diag([0.0] + [strength] * 8)
-            found = np.linalg.solve(pull, offset.T @ targets[rest])
-            wrong += float(((targets[row] - np.r_[1.0, scaled[row]] @ found) ** 2).sum())
+        for group in np.unique(groups):
+            rest, out = groups != group, groups == group
+            offset = np.column_stack([np.ones(30), scaled])
+            pull = offset[rest].T @ offset[rest] + np.diag([0.0] + [strength] * 8)
+            found = np.linalg.solve(pull, offset[rest].T @ targets[rest])
+            wrong += float(((targets[out] - offset[out] @ found) ** 2).sum())
         best = min(best, wrong)
     whole = float(((targets - targets.mean()) ** 2).sum())
-    assert explained(columns, targets) == pytest.approx(1.0 - best / whole, abs=1e-6)
+    assert explained(columns, targets, groups) == pytest.approx(1.0 - best / whole, abs=1e-6)
 
 
 def test_chance_explains_nothing_even_with_more_columns_than_rows() -> None:
     random = np.random.default_rng(0)
-    assert explained(random.normal(size=(40, 100)), random.normal(size=(40, 1))) < 0.2
+    table, targets = random.normal(size=(40, 100)), random.normal(size=(40, 1))
+    assert explained(table, targets, np.arange(40)) < 0.2
+    # Twins tell of one another, until they are left out together.
+    twins = explained(np.tile(table, (2, 1)), np.tile(targets, (2, 1)), np.arange(80))
+    apart = explained(np.tile(table, (2, 1)), np.tile(targets, (2, 1)), np.arange(80) % 40)
+    assert apart < 0.2 < 0.9 < twins
 
 
 def test_values_that_never_differ_and_too_few_rows() -> None:
     table, targets = described(12)
-    assert explained(table.table((features_of("good"),)), np.ones((12, 1))) == 0.0
-    with pytest.raises(InputError, match="three rows"):
-        source_scores(table.take([0, 1]), targets[:2], ["good"])
+    columns = table.table((features_of("good"),))
+    assert explained(columns, np.ones((12, 1)), np.arange(12)) == 0.0
+    with pytest.raises(InputError, match="3 compounds"):
+        source_scores(table, targets, ["good"], np.arange(12) % 2)
+    targets[3] = np.nan
+    with pytest.raises(InputError, match="known values"):
+        source_scores(table, targets, ["good"])

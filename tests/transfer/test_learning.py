@@ -76,6 +76,11 @@ def test_a_trial_weighs_any_of_its_strategies_as_if_the_others_were_not_there() 
         alone = learn(described, targets, HEAD, groups, some).told(asked)
         np.testing.assert_array_equal(told.mean, alone.mean)
         np.testing.assert_array_equal(told.low, alone.low)
+    for names in ([], ["oracle"]):
+        with pytest.raises(InputError, match="among the strategies tried"):
+            trial.learned(HEAD, names)
+    with pytest.raises(InputError, match="a name of its own"):
+        Trial.of(described, targets, groups, [FEW[0], FEW[0]])
 
 
 def test_an_element_never_seen_is_out_of_domain() -> None:

@@ -18,8 +18,9 @@ from materialabs.errors import InputError
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Number formats that products may be taken in; weights are always float32."""
 
-RULES = 2
-"""Number of the rules of training: under others, a checkpoint would lead somewhere else."""
+RULES = 3
+"""Number of the rules of training and of the networks: under others, a checkpoint would lead
+elsewhere. It rises with what a network of the same shape computes."""
 
 
 class Examples(Protocol):

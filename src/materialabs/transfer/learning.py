@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.compositions import Compositions
+from materialabs.errors import InputError
 from materialabs.networks import domain
 from materialabs.networks.calibration import Calibration
 from materialabs.networks.domain import Domain
@@ -196,16 +197,20 @@ class Trial:
         seed: int = 0,
     ) -> Self:
         """Try strategies, whose names differ; parameters as in :func:`learn`."""
+        names = [one.name for one in strategies]
+        if not names or len(set(names)) < len(names):
+            raise InputError("A trial needs strategies, each with a name of its own.")
         cuts = tuple(inner_folds(groups, seed=seed))
         outside = out_of_fold(described, targets, strategies, cuts, seed)
         return cls(described, targets, tuple(strategies), cuts, outside, seed)
 
     def learned(self, head: Head, among: Sequence[str] | None = None) -> Learned:
         """Weigh strategies, of these names or all, and let those that count learn from all rows."""
-        used = [
-            place for place, one in enumerate(self.strategies)
-            if among is None or one.name in among
-        ]  # fmt: skip
+        names = [one.name for one in self.strategies]
+        wanted = names if among is None else list(among)
+        if not wanted or not set(wanted) <= set(names):
+            raise InputError(f"Choose among the strategies tried: {', '.join(names)}.")
+        used = [place for place, name in enumerate(names) if name in wanted]
         strategies = [self.strategies[place] for place in used]
         outside = Answers(self.outside.values[used], self.outside.spreads[used])
         described, targets = self.described, self.targets
