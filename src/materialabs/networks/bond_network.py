@@ -5,9 +5,10 @@ site the messages of its bonds, gated by what stands at both ends, and refreshes
 product with a bond's two ends is split into one product for each site (Gilmer et al. 2017; the
 gate is that of Xie and Grossman 2018), so that the cost of a bond is small.
 
-Matter is near-sighted: what stands two radii away hardly counts, and an empty channel costs next to
-nothing. Lengths are therefore told relative to the radii of both ends, messages fade with that
-measure, and nothing tells a site how dense a relaxed crystal is as a whole (of an unrelaxed one,
+Matter is near-sighted: what stands far beyond the first shells hardly counts, and an empty channel
+costs next to nothing. Lengths are therefore told relative to the sum of both ends' covalent radii,
+messages fade with that measure (half at 2.25, nothing from 3: atoms of closed shells hear nothing
+of one another at usual distances), and nothing tells a site how dense a relaxed crystal is as a whole (of an unrelaxed one,
 the density is part of the guess, and told). Networks that see lengths relative to the mean spacing
 of atoms instead take open frameworks for unstable.
 """
@@ -43,7 +44,8 @@ RANGES = {SPACING_MEASURE: (0.4, 2.2), RADII_MEASURE: (0.6, 3.0)}
 
 NEAR, FAR = 1.5, 3.0
 """Lengths relative to the sum of covalent radii up to which a neighbour counts fully, and from
-which it does not count. Bonds lie near 1, second shells near 2."""
+which it does not count. Bonds lie near 1, second shells of metals near 1.2 to 1.4, those of ionic
+and covalent crystals near 2. Other limits need another measure: weights belong to them."""
 
 USUAL_RADIUS = 1.5
 """Angstrom; of elements without a covalent radius."""
