@@ -8,9 +8,9 @@ gate is that of Xie and Grossman 2018), so that the cost of a bond is small.
 Matter is near-sighted: what stands far beyond the first shells hardly counts, and an empty channel
 costs next to nothing. Lengths are therefore told relative to the sum of both ends' covalent radii,
 messages fade with that measure (half at 2.25, nothing from 3: atoms of closed shells hear nothing
-of one another at usual distances), and nothing tells a site how dense a relaxed crystal is as a whole (of an unrelaxed one,
-the density is part of the guess, and told). Networks that see lengths relative to the mean spacing
-of atoms instead take open frameworks for unstable.
+of one another at usual distances), and nothing tells a site how dense a relaxed crystal is as a
+whole (of an unrelaxed one, the density is part of the guess, and told). Networks that see lengths
+relative to the mean spacing of atoms instead take open frameworks for unstable.
 """
 
 from __future__ import annotations
