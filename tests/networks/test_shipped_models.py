@@ -62,7 +62,7 @@ def test_open_frameworks_of_silica_are_nearly_as_stable_as_dense_ones(data_folde
         [n for n, one in enumerate(crystals.reduced_formulas()) if one == "SiO2"]
     )
     volumes = silica.volumes / silica.counts
-    energies = load_model("mp36k").predict(silica).mean
+    energies = load_model("energy").predict(silica).mean
     dense = energies[(volumes > 12.0) & (volumes < 15.0)].mean()  # quartz: 12.6 A^3
     for low, high in ((17.0, 19.0), (19.0, 21.0), (21.0, 24.0)):
         framework = energies[(volumes >= low) & (volumes < high)]

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -109,6 +109,14 @@ class Generator(nn.Module):
         return mean if noise is None else mean + noise * self.spread(mean)
 
 
+class Rowed(Protocol):
+    """What an encoder reads, given by rows: a tensor, or graphs that make a batch."""
+
+    def __getitem__(self, rows: Tensor, /) -> Any:
+        """The rows, as the encoder takes them."""
+        ...
+
+
 class FeatureEncoder(nn.Module):
     """A structure encoder on features that a graph network has of each crystal already."""
 
@@ -192,7 +200,7 @@ class SourceTraining:
     Parameters
     ----------
     encoder
-        Takes a batch of features [n, d] to embeddings [n, width].
+        Takes a batch of n rows (features, or graphs) to embeddings [n, width].
     vectors
         Columns of the composition vectors.
     width
@@ -223,14 +231,15 @@ class SourceTraining:
         self.batches = 0
 
     def run(
-        self, features: Tensor, vectors: Tensor, targets: Tensor, *, epochs: int, batch: int = 64
+        self, features: Rowed, vectors: Tensor, targets: Tensor, *, epochs: int, batch: int = 64
     ) -> list[dict[str, float]]:
         """Train on n crystals and return the mean losses of each epoch.
 
         Parameters
         ----------
         features, vectors, targets
-            What the encoder takes [n, d], composition vectors [n, v], the property [n].
+            What the encoder takes, by row (features [n, d], or the graphs of
+            :mod:`materialabs.transfer.encoders`), composition vectors [n, v], the property [n].
         epochs, batch
             Times that all are seen, and rows of a step.
         """
@@ -246,7 +255,7 @@ class SourceTraining:
             history.append({name: float(np.mean(losses)) for name, losses in sums.items()})
         return history
 
-    def step(self, features: Tensor, vectors: Tensor, targets: Tensor) -> dict[str, float]:
+    def step(self, features: Any, vectors: Tensor, targets: Tensor) -> dict[str, float]:
         """One batch: critic, now and then the generator, then encoder and head."""
         self.batches += 1
         with torch.no_grad():
