@@ -63,6 +63,21 @@ def test_the_edge_network_is_that_of_torch_geometric() -> None:
     )
 
 
+def test_convolutions_are_sums_over_edges_one_by_one() -> None:
+    batch, edges = chance()
+    gated, network = GatedConvolution(6, 4), EdgeNetworkConvolution(6, 4)
+    first, second = batch.nodes.clone(), network.own(batch.nodes)
+    ends = zip(batch.source.tolist(), batch.target.tolist(), strict=True)
+    for edge, (source, target) in enumerate(ends):
+        both = torch.cat([batch.nodes[target], batch.nodes[source], edges[edge]])
+        told = torch.sigmoid(gated.gate(both)) * torch.log1p(torch.exp(gated.core(both)))
+        first[target] = first[target] + told
+        matrix = network.edge(edges[edge]).view(6, 6)
+        second = second.index_add(0, torch.tensor([target]), (batch.nodes[source] @ matrix)[None])
+    torch.testing.assert_close(gated(batch.nodes, edges, batch), first, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network(batch.nodes, edges, batch), second, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_embeddings_have_length_one_and_do_not_depend_on_the_batch(kind: str) -> None:
     graphs = ClusterGraphs(salts())
