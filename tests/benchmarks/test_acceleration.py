@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.acceleration import SHARE, ends_of_rounds, perfect, simulate
+from benchmarks.acceleration import SHARE, campaign, ends_of_rounds, perfect, simulate
 from benchmarks.acceleration_choosers import Asked, Greedy, InFamily, InSystem, at_random, ridge
 from benchmarks.acceleration_tasks import FamilyTask, SystemTask, entries, perovskites
 
@@ -93,3 +93,15 @@ def test_the_family_surrogate_finds_more_than_ridge(family: FamilyTask) -> None:
     ours = simulate(family, InFamily("likeliest"), 0, ends)
     peer = simulate(family, Greedy(ridge, "plain"), 0, ends)
     assert family.hits[ours].sum() > 1.15 * family.hits[peer].sum()
+
+
+def test_a_campaign_that_was_finished_is_read(system: SystemTask, tmp_path: Path) -> None:
+    order, seconds = campaign(system, "at random", lambda: at_random, 3, tmp_path)
+    np.testing.assert_array_equal(order, simulate(system, at_random, 3, ends_of_rounds(system)))
+
+    def broken(*_: object) -> None:
+        raise AssertionError("the campaign was run again")
+
+    again, kept = campaign(system, "at random", lambda: broken, 3, tmp_path)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(order, again)
+    assert kept == seconds
