@@ -63,7 +63,7 @@ ROUNDS = 10
 
 SEEDS = 20
 EDITION = 1
-"""Rises when a chooser or a pool changes, so that campaigns of before are not taken for new ones."""
+"""Rises when a chooser or a pool changes, so that no campaign of before is taken for a new one."""
 
 OURS = "likeliest"
 """The strategy that the headline is of."""
