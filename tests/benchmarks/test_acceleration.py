@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from benchmarks.acceleration import SHARE, campaign, ends_of_rounds, perfect, simulate
 from benchmarks.acceleration_choosers import Asked, Greedy, InFamily, InSystem, at_random, ridge
-from benchmarks.acceleration_tasks import FamilyTask, SystemTask, entries, perovskites
+from benchmarks.acceleration_tasks import FamilyTask, SystemTask, Task, entries, perovskites
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,9 @@ def test_a_campaign_that_was_finished_is_read(system: SystemTask, tmp_path: Path
     order, seconds = campaign(system, "at random", lambda: at_random, 3, tmp_path)
     np.testing.assert_array_equal(order, simulate(system, at_random, 3, ends_of_rounds(system)))
 
-    def broken(*_: object) -> None:
+    def broken(task: Task, asked: Asked) -> np.ndarray:
         raise AssertionError("the campaign was run again")
 
-    again, kept = campaign(system, "at random", lambda: broken, 3, tmp_path)  # type: ignore[arg-type]
+    again, kept = campaign(system, "at random", lambda: broken, 3, tmp_path)
     np.testing.assert_array_equal(order, again)
     assert kept == seconds
