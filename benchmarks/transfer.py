@@ -75,32 +75,23 @@ INTERVALS: Final = 0.90
 # -- judging --------------------------------------------------------------------------------------
 
 
-def judged(
-    task: Task, names: Sequence[str], method: Method, described: Described, folder: Path, mark: str
-) -> dict[str, Told]:
-    """Predictions of all rows, fold by fold; finished folds are read from the folder.
-
-    ``mark`` tells the pretrained parts that a method uses from others.
-    """
-    parts: dict[str, list[Told]] = {name: [] for name in names}
-    data = hashlib.sha256(task.measured.targets.tobytes() + mark.encode()).hexdigest()[:12]
+def judged(task: Task, method: Method, described: Described, folder: Path) -> dict[str, Told]:
+    """Predictions of all rows, fold by fold; what a fold has learned is kept in the folder."""
+    parts: dict[str, list[Told]] = {name: [] for name in method.names}
+    data = hashlib.sha256(task.measured.targets.tobytes() + method.mark.encode()).hexdigest()[:12]
     for number, cut in enumerate(task.plan.outer):
-        places = {
-            name: folder / f"{EDITION}-{data}-{task.name}-{name}-{number}.npz".replace(" ", "_")
-            for name in names
-        }
-        if not all(place.exists() for place in places.values()):
-            found = method(Fit(
-                described.take(cut.train), task.measured.targets[cut.train],
-                task.plan.groups[cut.train], described.take(cut.test), task,
-            ))  # fmt: skip
-            for name, told in found.items():
-                given = {"mean": told.mean, "low": told.low, "high": told.high}
-                keep(places[name], **{key: one for key, one in given.items() if one is not None})
-            print(f"    {task.name}, {', '.join(names)}: fold {number + 1}", flush=True)
-        for name, place in places.items():
-            with np.load(place, allow_pickle=False) as kept:
-                parts[name].append(Told(*(kept.get(key) for key in ("mean", "low", "high"))))
+        fit = Fit(
+            described.take(cut.train), task.measured.targets[cut.train],
+            task.plan.groups[cut.train], described.take(cut.test), task,
+        )  # fmt: skip
+        name = f"{EDITION}-{data}-{task.name}-{method.names[0]}-{number}.npz".replace(" ", "_")
+        if not (folder / name).exists():
+            keep(folder / name, **method.learn(fit))
+            print(f"    {task.name}, {', '.join(method.names)}: fold {number + 1}", flush=True)
+        with np.load(folder / name, allow_pickle=False) as kept:
+            found = method.tell(fit, kept)
+        for variant, told in found.items():
+            parts[variant].append(told)
     return {name: _gathered(task, some) for name, some in parts.items()}
 
 
@@ -238,22 +229,19 @@ def summary(rows: Sequence[dict[str, Any]], tasks: Sequence[Task]) -> dict[str, 
 # -- the run --------------------------------------------------------------------------------------
 
 
-def ways(
-    task: Task, sources: Sequence[Source], folder: Path, *, quick: bool
-) -> list[tuple[tuple[str, ...], str, Method]]:
-    """Names of what is told, a mark of the pretrained parts, and the method that tells it."""
+def ways(task: Task, sources: Sequence[Source], folder: Path, *, quick: bool) -> list[Method]:
+    """The methods that a table is judged on."""
     mark = "".join(source.fingerprint() for source in sources)
-    found: list[tuple[tuple[str, ...], str, Method]] = [
-        ((EXTRA_TREES,), "", extra_trees),
-        ((BOOSTING,), "", boosting),
-        ((PLAIN, WITH_SOURCE, STRANGE), mark, ours(shipped_names()[0], STRANGER)),
-    ]
+    found = [
+        Method.plain(EXTRA_TREES, extra_trees), Method.plain(BOOSTING, boosting),
+        ours(shipped_names()[0], STRANGER, mark),
+    ]  # fmt: skip
     if task.name.startswith("efe"):
         trained, fresh = generators(folder, quick)
         epochs = 5 if quick else CROMEL_EPOCHS
         found += [
-            ((CROMEL,), mark_of(trained), cromel(CROMEL, trained, epochs)),
-            ((CROMEL_FRESH,), mark_of(fresh), cromel(CROMEL_FRESH, fresh, epochs)),
+            cromel(CROMEL, trained, epochs, mark_of(trained)),
+            cromel(CROMEL_FRESH, fresh, epochs, mark_of(fresh)),
         ]
     return found
 
@@ -295,8 +283,8 @@ def rows_of(
     """What every method reaches on one table."""
     described = describe(task.measured.compositions, sources, task.measured.conditions)
     told: dict[str, Told] = {}
-    for names, mark, method in ways(task, sources, folder, quick=quick):
-        told |= judged(task, names, method, described, folder, mark)
+    for method in ways(task, sources, folder, quick=quick):
+        told |= judged(task, method, described, folder)
     rows = [row_of(task, name, one) for name, one in told.items()]
     rows += apart(task, told, calculated)
     rows.append(gain(task, "sources", told[WITH_SOURCE], told[PLAIN]))

@@ -54,7 +54,7 @@ def errors_of(
         cut = plan.outer[0]
         rows = np.random.default_rng([draw, size]).permutation(cut.train)[:size]
         judged = np.sort(np.random.default_rng(0).permutation(cut.test)[:2_000])
-        told = ours(shipped_names()[0], None)(Fit(
+        told = ours(shipped_names()[0], None).told(Fit(
             described.take(rows), task.measured.targets[rows], plan.groups[rows],
             described.take(judged), task,
         ))  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,13 @@ from benchmarks.harness import data_folder
 from benchmarks.measured_tables import Task
 from benchmarks.peers import keep
 from materialabs.transfer.described import STATISTICS, Described
-from materialabs.transfer.learning import Trial
+from materialabs.transfer.folds import inner_folds
+from materialabs.transfer.learning import Answers, Trial, asked
 from materialabs.transfer.strategies import Strategy, strategies_for
 
 Array = NDArray[np.float64]
 
-EDITION: Final = 2
+EDITION: Final = 4
 """Rises when a method changes, so that an older one's predictions are not taken for its own."""
 QUICK_CRYSTALS: Final = 500
 CROMEL_EPOCHS: Final = 300
@@ -50,25 +51,53 @@ class Told:
     high: Array | None = None
 
 
-Method = Callable[[Fit], dict[str, Told]]
-"""Predictions by the names of the variants that one way of learning has."""
+@dataclass(frozen=True)
+class Method:
+    """A way to predict, cut where it has spent its time, so that a stopped run can go on.
+
+    Parameters
+    ----------
+    names
+        Of what it tells: one, or several variants.
+    learn
+        The long part; its arrays are kept in a file.
+    tell
+        Predictions by name, from these arrays.
+    mark
+        Tells the pretrained parts that are used from others.
+    """
+
+    names: tuple[str, ...]
+    learn: Callable[[Fit], Mapping[str, NDArray[Any]]]
+    tell: Callable[[Fit, Mapping[str, NDArray[Any]]], dict[str, Told]]
+    mark: str = ""
+
+    @classmethod
+    def plain(cls, name: str, predict: Callable[[Fit], Array], mark: str = "") -> Method:
+        """A method that tells one value for each row [n, k] and no interval."""
+        return cls(
+            (name,), lambda fit: {"mean": predict(fit)},
+            lambda _, kept: {name: Told(kept["mean"])}, mark,
+        )  # fmt: skip
+
+    def told(self, fit: Fit) -> dict[str, Told]:
+        """Both parts at once."""
+        return self.tell(fit, self.learn(fit))
 
 
-def extra_trees(fit: Fit) -> dict[str, Told]:
+def extra_trees(fit: Fit) -> Array:
     """Extremely randomised trees on Magpie statistics (scikit-learn)."""
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
     table, asked = fit.learned.table((STATISTICS,)), fit.judged.table((STATISTICS,))
     if fit.task.classes:
         forest = ExtraTreesClassifier(300, max_features=0.4, random_state=0)
-        return {
-            EXTRA_TREES: Told(forest.fit(table, fit.targets.argmax(axis=1)).predict_proba(asked))
-        }
+        return np.asarray(forest.fit(table, fit.targets.argmax(axis=1)).predict_proba(asked))
     forest = ExtraTreesRegressor(300, max_features=0.4, random_state=0)
-    return {EXTRA_TREES: Told(forest.fit(table, fit.targets[:, 0]).predict(asked)[:, None])}
+    return np.asarray(forest.fit(table, fit.targets[:, 0]).predict(asked)[:, None])
 
 
-def boosting(fit: Fit) -> dict[str, Told]:
+def boosting(fit: Fit) -> Array:
     """Gradient boosting on Magpie statistics (scikit-learn)."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -76,15 +105,32 @@ def boosting(fit: Fit) -> dict[str, Told]:
     settings: dict[str, Any] = {"learning_rate": 0.06, "max_iter": 300, "random_state": 0}
     if fit.task.classes:
         model = HistGradientBoostingClassifier(**settings)
-        return {BOOSTING: Told(model.fit(table, fit.targets.argmax(axis=1)).predict_proba(asked))}
+        return np.asarray(model.fit(table, fit.targets.argmax(axis=1)).predict_proba(asked))
     model = HistGradientBoostingRegressor(**settings)
-    return {BOOSTING: Told(model.fit(table, fit.targets[:, 0]).predict(asked)[:, None])}
+    return np.asarray(model.fit(table, fit.targets[:, 0]).predict(asked)[:, None])
 
 
-def ours(source: str, strange: str | None) -> Method:
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """A strategy that has learned, of which only its answers on the judged rows are left."""
+
+    mean: Array
+    spread: Array
+
+    def answers(self, _: Described) -> tuple[Array, Array]:
+        """What it said."""
+        return self.mean, self.spread
+
+    def to_arrays(self) -> dict[str, Array]:
+        """The answers."""
+        return {"mean": self.mean, "spread": self.spread}
+
+
+def ours(source: str, strange: str | None, mark: str = "") -> Method:
     """Our strategies, weighed by nested validation inside the training rows.
 
-    All strategies are tried once on the inner folds; each variant weighs those that are its own.
+    All strategies are tried once on the inner folds, and their answers kept; each variant weighs
+    those that are its own.
 
     Parameters
     ----------
@@ -92,24 +138,41 @@ def ours(source: str, strange: str | None) -> Method:
         Name of the source that ships.
     strange
         Name of one that has not seen the compounds of any table.
+    mark
+        Tells the sources from others of these names.
     """
+    variants = variants_of(source, strange)
+    every = tuple({one.name: one for some in variants.values() for one in some}.values())
 
-    def method(fit: Fit) -> dict[str, Told]:
-        variants = variants_of(source, strange)
-        every = {one.name: one for some in variants.values() for one in some}
-        trial = Trial.of(fit.learned, fit.targets, fit.groups, list(every.values()))
-        found = {}
-        for name, some in variants.items():
-            told = trial.learned(fit.task.measured.head, [one.name for one in some]).told(
-                fit.judged
-            )
-            found[name] = (
-                Told(np.asarray(told.probability)) if fit.task.classes
-                else Told(told.mean[:, None], told.low[:, None], told.high[:, None])
-            )  # fmt: skip
-        return found
+    def tried(fit: Fit) -> dict[str, Array]:
+        trial = Trial.of(fit.learned, fit.targets, fit.groups, every)
+        found = asked([trial.fitted(one) for one in every], fit.judged)
+        return {
+            "outside": trial.outside.values, "outside_spreads": trial.outside.spreads,
+            "judged": found.values, "judged_spreads": found.spreads,
+        }  # fmt: skip
 
-    return method
+    def weighed(fit: Fit, kept: Mapping[str, Array]) -> dict[str, Told]:
+        trial = Trial(
+            fit.learned, fit.targets, every, tuple(inner_folds(fit.groups)),
+            Answers(kept["outside"], kept["outside_spreads"]),
+            _fitted={
+                one.name: Remembered(kept["judged"][place], kept["judged_spreads"][place])
+                for place, one in enumerate(every)
+            },
+        )  # fmt: skip
+        return {
+            name: _told(trial, fit, [one.name for one in some]) for name, some in variants.items()
+        }
+
+    return Method(tuple(variants), tried, weighed, mark)
+
+
+def _told(trial: Trial, fit: Fit, among: list[str]) -> Told:
+    found = trial.learned(fit.task.measured.head, among).told(fit.judged)
+    if fit.task.classes:
+        return Told(np.asarray(found.probability))
+    return Told(found.mean[:, None], found.low[:, None], found.high[:, None])
 
 
 def variants_of(source: str, strange: str | None) -> dict[str, tuple[Strategy, ...]]:
@@ -124,10 +187,10 @@ def variants_of(source: str, strange: str | None) -> dict[str, tuple[Strategy, .
     return variants
 
 
-def cromel(name: str, generator: Any, epochs: int) -> Method:
+def cromel(name: str, generator: Any, epochs: int, mark: str) -> Method:
     """CroMEL's target network from a copy of a generator for each fold."""
 
-    def method(fit: Fit) -> dict[str, Told]:
+    def predict(fit: Fit) -> Array:
         import torch
 
         from materialabs.transfer.cromel import (
@@ -142,9 +205,9 @@ def cromel(name: str, generator: Any, epochs: int) -> Method:
         vectors = composition_vectors(fit.learned.compositions)
         network = train_target(generator, vectors, wanted, epochs=epochs)
         asked = composition_vectors(fit.judged.compositions)
-        return {name: Told(predict_target(network, asked, Variant()) * spread + centre)}
+        return np.asarray(predict_target(network, asked, Variant()) * spread + centre)
 
-    return method
+    return Method.plain(name, predict, mark)
 
 
 def generators(folder: Path, quick: bool) -> tuple[Any, Any]:

@@ -38,7 +38,7 @@ def test_the_posterior_mean_is_that_of_scikit_learn() -> None:
     process = Process.fit([blocks[0], blocks[2]], targets)
     length, _, strength, noise = np.exp(process.logs)
     kernel = ConstantKernel(strength) * Matern(length * np.sqrt(2.0), nu=2.5) + WhiteKernel(
-        noise + 1e-4
+        noise + 1e-4 * (1.0 + strength)
     )
     scaled = (blocks[0] - blocks[0].mean(axis=0)) / blocks[0].std(axis=0)
     wanted = (targets - targets.mean()) / targets.std()
@@ -48,6 +48,16 @@ def test_the_posterior_mean_is_that_of_scikit_learn() -> None:
     expected = peer.predict(near).ravel() * targets.std() + targets.mean()
     found, _ = process.answers([asked, np.zeros((10, 0))])
     np.testing.assert_allclose(found[:, 0], expected, atol=1e-4)
+
+
+def test_equal_rows_are_borne_at_any_strength() -> None:
+    """A line search tries wild strengths; rows may be equal (one compound measured twice)."""
+    block = np.repeat(np.random.default_rng(0).normal(size=(20, 40)), 20, axis=0)
+    squares = [np.maximum(squares_of(block), 0.0), np.zeros((400, 400))]
+    targets = np.random.default_rng(1).normal(size=(400, 1))
+    value, slopes = surprise(np.array([5.0, 0.0, 35.0, -30.0]), squares, targets, np.zeros(4))
+    assert np.isfinite(value)
+    assert np.isfinite(slopes).all()
 
 
 def test_a_block_of_noise_gets_less_say_than_one_that_matters() -> None:

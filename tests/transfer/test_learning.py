@@ -21,7 +21,6 @@ from materialabs.transfer.judging import (
 from materialabs.transfer.learning import (
     Answers,
     Trial,
-    best_shares,
     learn,
     out_of_fold,
     signals_of,
@@ -39,19 +38,6 @@ def made(count: int = 120) -> tuple[Described, np.ndarray]:
     formulas = formulas_of(count)
     noise = np.random.default_rng(0).normal(0, 0.05, count)
     return describe(Compositions.parse(formulas)), (ionicity_of(formulas) + noise)[:, None]
-
-
-def test_shares_find_the_mixture_that_is_the_truth() -> None:
-    random = np.random.default_rng(0)
-    values = random.normal(size=(3, 200, 1))
-    truth = 0.7 * values[0] + 0.3 * values[2]
-    np.testing.assert_allclose(best_shares(values, truth), [0.7, 0.0, 0.3], atol=1e-4)
-
-
-def test_shares_are_never_below_zero_and_add_up_to_one() -> None:
-    random = np.random.default_rng(1)
-    shares = best_shares(random.normal(size=(4, 50, 1)), random.normal(size=(50, 1)))
-    assert shares.min() >= 0 and shares.sum() == pytest.approx(1.0)
 
 
 def test_a_known_law_is_learned_and_intervals_hold() -> None:

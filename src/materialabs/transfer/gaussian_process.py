@@ -34,10 +34,13 @@ FIRST_NOISE: Final = 0.1
 """Variance of the noise at first, of a target with variance 1."""
 
 SMALLEST_NOISE: Final = 1e-4
-"""Variance of the noise, so that covariances stay positive definite."""
+"""Variance of the noise, in parts of one plus all strengths, so that covariances stay definite."""
 
 BELIEF: Final = 2.0
 """Standard deviation of what is thought of each logarithm before anything is seen."""
+
+MOST_AWAY: Final = 5.0 * BELIEF
+"""How far logarithms are looked for from where they begin."""
 
 ROWS_AT_ONCE: Final = 2_000
 
@@ -96,7 +99,7 @@ class Process:
         few = random.permutation(len(kept))[:TUNED_ROWS]
         logs = tuned([one[few] for one in rows], values[few])
         covariance = _covariance(rows, rows, logs)
-        covariance[np.diag_indices(len(kept))] += _noise(logs)
+        covariance[np.diag_indices(len(kept))] += _noise(logs, len(rows) - 1)
         factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
         weights = cho_solve(factor, values, check_finite=False)
         return cls(tuple(centres), tuple(spreads), tuple(rows), logs, weights, middle, scale)
@@ -159,6 +162,7 @@ def tuned(rows: Sequence[NDArray[np.float32]], values: Floats) -> Floats:
     )
     found = minimize(
         surprise, start, args=(squares, values, start), jac=True, method="L-BFGS-B",
+        bounds=[(one - MOST_AWAY, one + MOST_AWAY) for one in start],
         options={"maxfun": MOST_STEPS},
     )  # fmt: skip
     return np.asarray(found.x)
@@ -187,7 +191,7 @@ def surprise(
     parts = [strengths[b] * shapes[b][0] for b in range(blocks)]
     signal = np.sum(parts, axis=0)
     covariance = signal * condition
-    covariance[np.diag_indices(count)] += _noise(logs)
+    covariance[np.diag_indices(count)] += _noise(logs, blocks)
     factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
     weights = cho_solve(factor, values, check_finite=False)
     inverse = cho_solve(factor, np.eye(count), check_finite=False)
@@ -197,6 +201,7 @@ def surprise(
         slopes[b] = np.sum(pull * condition * shapes[b][1]) * strengths[b]
         slopes[blocks + 1 + b] = np.sum(pull * condition * parts[b])
     slopes[blocks] = np.sum(pull * signal * condition_slope)
+    slopes[blocks + 1 : -1] += np.trace(pull) * SMALLEST_NOISE * strengths
     slopes[-1] = np.trace(pull) * np.exp(logs[-1])
     away = (logs - believed) / BELIEF
     likelihood = 0.5 * np.sum(values * weights) + outputs * np.sum(np.log(np.diag(factor[0])))
@@ -217,8 +222,10 @@ def _covariance(
     return total
 
 
-def _noise(logs: Floats) -> float:
-    return float(np.exp(logs[-1]) + SMALLEST_NOISE)
+def _noise(logs: Floats, blocks: int) -> float:
+    """Variance of noise, with enough for equal rows not to make the covariance singular."""
+    strength = float(np.exp(logs[blocks + 1 : -1]).sum())
+    return float(np.exp(logs[-1])) + SMALLEST_NOISE * (1.0 + strength)
 
 
 def _matern(squares: Floats, length: float) -> tuple[Floats, Floats]:

@@ -29,15 +29,10 @@ from materialabs.transfer.described import STATISTICS, Described
 from materialabs.transfer.folds import compound_labels, inner_folds
 from materialabs.transfer.probabilities import ClassScale
 from materialabs.transfer.strategies import Fitted, Strategy
+from materialabs.transfer.weighing import best_shares
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-
-SUM_WEIGHT: Final = 1e3
-"""Weight of the demand that shares sum to one, in spreads of the target."""
-
-SMALLEST_SHARE: Final = 0.02
-"""Strategies of a smaller share are left out."""
 
 ZEROS: Final = 0.01
 """Share of exact zeros from which zero is taken for the least value possible."""
@@ -214,7 +209,9 @@ class Trial:
         strategies = [self.strategies[place] for place in used]
         outside = Answers(self.outside.values[used], self.outside.spreads[used])
         described, targets = self.described, self.targets
-        shares = best_shares(outside.values, targets)
+        shares = best_shares(
+            outside.values, targets, self.cuts, classes=bool(head.classes)
+        )  # fmt: skip
         trials = {
             one.name: float(np.abs(values - targets).mean())
             for one, values in zip(strategies, outside.values, strict=True)
@@ -231,12 +228,13 @@ class Trial:
         chosen = np.flatnonzero(shares > 0).tolist()
         kept = tuple(strategies[place] for place in chosen)
         return Learned(
-            bounded, kept, tuple(self._of_all_rows(one) for one in kept), shares[chosen],
+            bounded, kept, tuple(self.fitted(one) for one in kept), shares[chosen],
             calibration, scale, _domain(described, self.cuts[0]), _seen(described.compositions),
             trials,
         )  # fmt: skip
 
-    def _of_all_rows(self, strategy: Strategy) -> Fitted:
+    def fitted(self, strategy: Strategy) -> Fitted:
+        """The strategy when it has learned from all rows; it learns once."""
         if strategy.name not in self._fitted:
             fresh = deepcopy(strategy)
             self._fitted[strategy.name] = fresh.fit(self.described, self.targets, self.seed)
@@ -262,28 +260,6 @@ def asked(fitted: Sequence[Fitted], described: Described) -> Answers:
     """What strategies say, side by side."""
     found = [one.answers(described) for one in fitted]
     return Answers(np.stack([mean for mean, _ in found]), np.stack([one for _, one in found]))
-
-
-def best_shares(values: Floats, targets: Floats) -> Floats:
-    """Shares of strategies [s], none below zero and adding up to one, with the least squared error.
-
-    Parameters
-    ----------
-    values
-        [s, n, k], predictions of rows that were not learned from.
-    targets
-        [n, k].
-    """
-    from scipy.optimize import nnls
-
-    spread = targets.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
-    table = (values / scale).reshape(len(values), -1).T
-    wanted = (targets / scale).ravel()
-    demand = SUM_WEIGHT * np.sqrt(len(wanted))
-    shares, _ = nnls(np.vstack([table, np.full(len(values), demand)]), np.append(wanted, demand))
-    shares[shares < SMALLEST_SHARE * shares.sum()] = 0.0
-    return np.asarray(shares / shares.sum())
 
 
 def signals_of(answers: Answers, shares: Floats) -> Signals:
