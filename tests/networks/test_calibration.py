@@ -250,7 +250,30 @@ def test_signals_hold_what_is_known() -> None:
     found = error_signals(members.mean(axis=0), members, volume=np.array([-0.3, 0.1]))
     assert found["log_spread"][0] == pytest.approx(0.0, abs=1e-5)
     assert found["volume"].tolist() == [0.3, 0.1]
-    assert "rarity" not in found
+    assert "rarity" not in found and "log_apart" not in found
+    apart = error_signals(members.mean(axis=0), members, sibling=np.array([1.0, 2.5]))["log_apart"]
+    assert apart == pytest.approx(np.log([1.0, 0.5]), abs=1e-5)
+
+
+def test_a_signal_that_tells_errors_makes_intervals_narrower() -> None:
+    """How far two heads are apart is worth its place only if it narrows what it is given to."""
+    made, other = heavy_tailed(2_000, seed=5), heavy_tailed(6_000, seed=6)
+    widths = {}
+    for name in ("mean", "log_apart"):
+        signals = [
+            {name: one.mean if name == "mean" else np.log(one.scale)} for one in (made, other)
+        ]
+        found = Calibration.fit(made.mean, made.truth, signals[0], made.groups)
+        told = found.applied(raw(other), signals[1], other.groups)
+        assert coverage_table(told, other.truth)[0]["coverage"] == pytest.approx(0.9, abs=0.02)
+        widths[name] = coverage_table(told, other.truth)[0]["width_ratio"]
+    assert widths["log_apart"] < 0.9 < widths["mean"]
+
+
+def test_few_crystals_do_not_bend_the_scale() -> None:
+    """Below one, the power narrows intervals on average; few crystals cannot vouch for that."""
+    assert fitted(heavy_tailed(120, seed=3)).temper == 1.0
+    assert fitted(heavy_tailed(20_000, seed=3)).temper < 1.0
 
 
 # -- real errors ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from materialabs.networks.assembling import best_temperature
 from materialabs.networks.cards import bootstrap_interval, class_figures, ranking_area
 from materialabs.networks.ensembles import Answers, batches_by_size
 from materialabs.networks.graphs import BondGraphs, bond_graphs
-from materialabs.networks.heads import Head, columns_of, places_of
+from materialabs.networks.heads import Head, columns_of, places_of, sibling_of
 from materialabs.networks.inputs import as_crystals, cell_volumes
 from materialabs.networks.labelled_tables import read_labelled, read_rows
 from materialabs.networks.members import usual_recipe
@@ -161,6 +161,20 @@ def test_classes_take_one_output_each() -> None:
     heads = (Head("gap"), Head("kind", classes=("a", "b", "c")))
     assert columns_of(heads) == ("gap", "kind: a", "kind: b", "kind: c")
     assert places_of(heads)["kind"] == slice(1, 4)
+
+
+def test_the_sibling_is_the_best_known_head_of_the_same_kind_and_unit() -> None:
+    pbe, hse, scan = Head("gap_pbe", "eV"), Head("gap_hse", "eV"), Head("gap_scan", "eV")
+    energy = Head("energy", "eV/atom", kind="formation")
+    metal = Head("is_metal", "eV", classes=("yes", "no"))
+    count, bare = Head("count"), Head("ratio")
+    heads = (pbe, hse, scan, energy, metal, count, bare)
+    known = {"gap_pbe": 900, "gap_hse": 80, "gap_scan": 8, "is_metal": 900}
+    assert sibling_of(pbe, heads, known) == hse
+    assert sibling_of(hse, heads, known) == pbe
+    assert sibling_of(energy, heads, known) is None
+    assert sibling_of(metal, heads, known) is None
+    assert sibling_of(count, heads, known) is None, "numbers without a unit are not alike"
 
 
 def test_texts_become_classes_and_gaps_stay_gaps() -> None:

@@ -29,7 +29,7 @@ from materialabs.networks.ensembles import (
     State,
 )
 from materialabs.networks.graphs import BondGraphs
-from materialabs.networks.heads import Head, places_of
+from materialabs.networks.heads import Head, places_of, sibling_of
 from materialabs.networks.inputs import cell_volumes
 from materialabs.networks.learning_tasks import Scaling
 from materialabs.networks.model_files import (
@@ -230,13 +230,14 @@ class _Builder:
                 own = held.answers.values[:, known, self.places[head.name].start]
                 found.spreads[geometry, head.name] = float(np.quantile(own.std(axis=0), USUAL))
             found.calibrations[geometry, head.name] = self._calibration(
-                held, known, truth[known, 0], self.places[head.name], found.domains.get(geometry)
+                held, known, truth[known, 0], head, found.domains.get(geometry)
             )
 
     def _calibration(
-        self, held: _Part, known: Rows, truth: Floats, place: slice, fitted: Domain | None
+        self, held: _Part, known: Rows, truth: Floats, head: Head, fitted: Domain | None
     ) -> Calibration:
-        members = held.answers.values[:, known, place.start]
+        values = held.answers.values[:, known]
+        members = values[..., self.places[head.name].start]
         cells = held.compositions[known]
         mean, clusters = members.mean(axis=0), self.data.formulas[held.rows[known]]
         if len(known) < FEWEST_TO_FOLLOW:
@@ -247,7 +248,9 @@ class _Builder:
             strange = {
                 "distance": judged.distance, "rarity": judged.rarity, "volume": judged.volume,
             }  # fmt: skip
-        signals = error_signals(mean, members, **strange)
+        like = sibling_of(head, self.data.heads, known_of(self.data))
+        sibling = None if like is None else values[..., self.places[like.name].start].mean(axis=0)
+        signals = error_signals(mean, members, sibling=sibling, **strange)
         return Calibration.fit(mean, truth, signals, chemical_groups(cells), clusters=clusters)
 
     def _trials(self, copies: UnrelaxedCopies) -> dict[str, list[TrialError]]:
@@ -349,14 +352,18 @@ def _metrics(judged: Assembled, data: TrainingData) -> dict[str, Any]:
     return found
 
 
+def known_of(data: TrainingData) -> dict[str, int]:
+    """In how many rows each head's target is known, by name."""
+    known, places = np.isfinite(data.targets), places_of(data.heads)
+    return {head.name: int(known[:, places[head.name]].all(axis=1).sum()) for head in data.heads}
+
+
 def _card(
     data: TrainingData, members: Members, folder: Path, name: str,
     trials: Mapping[str, Sequence[TrialError]],
 ) -> dict[str, Any]:  # fmt: skip
     learned = data.compositions[data.parts.train]
     files = hashes_of(folder)
-    known = np.isfinite(data.targets)
-    places = places_of(data.heads)
     return {
         "schema": SCHEMA,
         "name": name,
@@ -377,9 +384,7 @@ def _card(
             "notes": list(data.notes),
             "rows": len(data.inputs),
             "parts": data.parts.counts(),
-            "known": {
-                head.name: int(known[:, places[head.name]].all(axis=1).sum()) for head in data.heads
-            },
+            "known": known_of(data),
         },
         "split": data.split,
         "elements": (learned.dense(range(119)) > 0).sum(axis=0).astype(int).tolist(),

@@ -41,9 +41,12 @@ TEMPERS: Final = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 FIFTHS: Final = 5
 """Parts by predicted width in which coverage is looked at."""
 
-LEAST_IN_FIFTHS, MOST_IN_FIFTHS = 0.875, 0.93
-"""Share of held-out crystals inside 90 % intervals, in each fifth of width, that a power of the
-scale must keep."""
+LEAST_IN_FIFTHS, MOST_IN_FIFTHS = 0.84, 0.96
+"""Share of crystals inside 90 % intervals, in each fifth of width, that a power of the scale must
+keep."""
+
+MARGIN: Final = 1.5
+"""Standard errors of such a share, by which the shares of the held-out crystals must be inside."""
 
 GROUP_RIDGE: Final = 3.0
 """Strength of the pull of each group's correction towards none, in crystals."""
@@ -213,13 +216,15 @@ def _temper(errors: Floats, logs: Floats, groups: Groups) -> float:
     Where none holds in each, errors follow the scale too little to judge, and the power is 1.
     """
     best, narrowest = TEMPERS[0], np.inf
+    margin = MARGIN * np.sqrt(NINETY_PERCENT * (1.0 - NINETY_PERCENT) * FIFTHS / len(errors))
     for temper in TEMPERS:
         found = _group_corrections(np.log(errors) - temper * logs, groups)
         widths = np.exp(temper * logs + _summed(found[1:], groups))
         half = widths * conformal_quantile(errors / widths, NINETY_PERCENT)
         inside = errors <= half
         shares = [inside[part].mean() for part in np.array_split(np.argsort(half), FIFTHS)]
-        holds = min(shares) >= LEAST_IN_FIFTHS and max(shares) <= MOST_IN_FIFTHS
+        spare = min(min(shares) - LEAST_IN_FIFTHS, MOST_IN_FIFTHS - max(shares))
+        holds = spare >= margin
         if holds and half.mean() < narrowest:
             best, narrowest = temper, float(half.mean())
     return best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -98,6 +98,29 @@ class Head:
 def columns_of(heads: tuple[Head, ...]) -> tuple[str, ...]:
     """Names of all outputs of a network with these heads, in order."""
     return tuple(column for head in heads for column in head.columns)
+
+
+def sibling_of(head: Head, heads: Sequence[Head], known: Mapping[str, int]) -> Head | None:
+    """The head of the same kind and unit that learned from the most values, if there is one.
+
+    Where two such heads are far apart (an energy of two editions of a database, a gap of two
+    functionals), one of them is hard to tell.
+
+    Parameters
+    ----------
+    head
+        Whose sibling is wanted.
+    heads
+        All heads of a model.
+    known
+        Number of values known of each, by name.
+    """
+    alike = [
+        one for one in heads
+        if one.name != head.name and not one.classes and not head.classes and one.unit != NO_UNIT
+        and (one.kind, one.predicted_unit) == (head.kind, head.predicted_unit)
+    ]  # fmt: skip
+    return max(alike, key=lambda one: (known.get(one.name, 0), one.name), default=None)
 
 
 def places_of(heads: tuple[Head, ...]) -> dict[str, slice]:

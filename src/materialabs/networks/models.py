@@ -23,7 +23,7 @@ from materialabs.errors import InputError, NotFound
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.ensembles import Answers, BondEnsemble
 from materialabs.networks.graphs import BondGraphs, bond_graphs
-from materialabs.networks.heads import Head, places_of
+from materialabs.networks.heads import Head, places_of, sibling_of
 from materialabs.networks.inputs import as_compositions, as_crystals, cell_volumes
 from materialabs.networks.model_files import ModelFiles, read_model
 from materialabs.networks.signals import chemical_groups, error_signals
@@ -283,7 +283,9 @@ class Model:
                     "distance": strange.distance, "rarity": strange.rarity,
                     "volume": strange.volume,
                 }  # fmt: skip
-                signals = error_signals(raw.mean, members[..., 0], **known)
+                signals = error_signals(
+                    raw.mean, members[..., 0], sibling=self._sibling(head, answers), **known
+                )
                 raw = calibration.applied(raw, signals, groups)
                 usual = self._files.spreads.get((geometry, name), 0.0)
                 if usual > 0:
@@ -291,6 +293,13 @@ class Model:
             spread = float(ensemble_spread[self._places[name].start])
             told[name] = _doubtful(raw, UNKNOWN_SHARE * spread)
         return told
+
+    def _sibling(self, head: Head, answers: Answers) -> Floats | None:
+        """What the head that is most like this one says [n]."""
+        sibling = sibling_of(head, self._files.heads, self.card.get("data", {}).get("known", {}))
+        if sibling is None:
+            return None
+        return np.asarray(answers.values[..., self._places[sibling.name].start].mean(axis=0))
 
     def _score(self, compositions: Compositions) -> Floats:
         """In-domain scores without a domain: 0 for an element never learned from, else unknown."""

@@ -55,6 +55,7 @@ def error_signals(
     distance: Floats | None = None,
     rarity: Floats | None = None,
     volume: Floats | None = None,
+    sibling: Floats | None = None,
 ) -> dict[str, Floats]:
     """The signals that a calibration learns from.
 
@@ -70,6 +71,9 @@ def error_signals(
         [n], rising with how seldom the rarest element was learned from.
     volume
         [n], how far the atomic volume is from the usual one, in logarithms.
+    sibling
+        [n], predicted values of the head that is most like this one
+        (:func:`materialabs.networks.heads.sibling_of`).
     """
     signals = {"log_spread": np.log(np.std(members, axis=0) + SPREAD_FLOOR), "mean": mean}
     if distance is not None:
@@ -78,6 +82,8 @@ def error_signals(
         signals["rarity"] = rarity
     if volume is not None:
         signals["volume"] = np.abs(volume)
+    if sibling is not None:
+        signals["log_apart"] = np.log(np.abs(mean - sibling) + SPREAD_FLOOR)
     return signals
 
 
