@@ -1,14 +1,14 @@
 """Which of five sources to learn from: told by a score, and found out by learning from each.
 
-Five sources are at hand: energies, gaps, volumes, elastic moduli, and all of these at once (the one
-that ships). On each table and each fold, a Gaussian process and boosted trees with each source are
-weighed by nested validation and judged; that is what a choice without a score costs. The scores see
-the training rows alone: the published one (1/RMSE of ridge regression on the rows that it learned
-from) and ours (compounds left out one by one, :mod:`materialabs.transfer.choosing`). A pick is good
-when its error is within 2 % of the best source's.
+Five sources ship: energies, gaps, volumes, elastic moduli, and all of these at once. On each table
+and each fold, a Gaussian process and boosted trees with each source are weighed by nested
+validation and judged; that is what a choice without a score costs. The scores see the training rows
+alone: the published one (1/RMSE of ridge regression on the rows that it learned from) and ours
+(compounds left out one by one, :mod:`materialabs.transfer.choosing`). A pick is good when its error
+is within 2 % of the best source's.
 
-``python -m benchmarks.source_choice`` takes an hour of one core the first time, 20 minutes of it to
-train the sources, which ``--folder`` keeps; ``--quick`` takes a minute or two and writes nothing.
+``python -m benchmarks.source_choice`` takes forty minutes of one core; ``--quick`` takes half a
+minute and writes nothing.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ pin_threads()
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calculated_quantities import PARTS, calculated, train
 from benchmarks.measured_tables import Task, task
 from materialabs.transfer.choosing import source_scores
 from materialabs.transfer.cromel import ridge_score
 from materialabs.transfer.described import ALLOYING, PHYSICAL, STATISTICS, Described, describe
 from materialabs.transfer.learning import learn
-from materialabs.transfer.sources import Source, blocks_of, features_of, shipped, shipped_names
+from materialabs.transfer.sources import blocks_of, features_of, shipped, shipped_names
 from materialabs.transfer.strategies import Boosted, Kernel, Strategy
 
 Array = NDArray[np.float64]
@@ -58,21 +57,6 @@ class Fold:
     learning_s: float
     scores: dict[str, dict[str, float]]
     scoring_s: dict[str, float]
-
-
-def sources(folder: Path, *, quick: bool) -> list[Source]:
-    """The sources, trained the first time; in a quick run only the smallest and the shipped one."""
-    wanted = ["moduli"] if quick else sorted(PARTS)
-    known = None
-    found = [shipped(shipped_names()[0])]
-    for name in wanted:
-        place = folder / name
-        if not (place / "card.json").exists():
-            known = known or calculated()
-            print(f"  training the source of {name}", flush=True)
-            train(known, place, only=name)
-        found.append(Source.load(place))
-    return found
 
 
 def strategies(source: str) -> list[Strategy]:
@@ -139,16 +123,13 @@ def rows_of(task: Task, folds: Sequence[Fold], kind: str) -> dict[str, Any]:
 def main() -> None:
     """Judge both scores on every table, and write the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.source_choice")
-    parser.add_argument("--folder", type=Path,
-                        default=Path(tempfile.gettempdir()) / "materialabs-sources")  # fmt: skip
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    known = sources(arguments.folder, quick=arguments.quick)
+    known = [shipped(name) for name in shipped_names()]
     names = [one.name for one in known]
-    rows: list[dict[str, Any]] = []
+    folder, rows = Path(tempfile.mkdtemp()), list[dict[str, Any]]()
     for name in QUICK if arguments.quick else TABLES:
-        one = task(name, arguments.folder)
+        one = task(name, folder)
         described = describe(one.measured.compositions, known, one.measured.conditions)
         folds = judged(one, described, names)
         rows += [rows_of(one, folds, kind) for kind in SCORES]

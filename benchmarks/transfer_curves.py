@@ -13,6 +13,7 @@ largest size does not reach that error, "more than".
 from __future__ import annotations
 
 import argparse
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -47,14 +48,15 @@ def errors_of(
     task: Task, described: Described, size: int, draw: int, folder: Path
 ) -> tuple[float, float]:
     """Mean absolute error without and with the source, learned from some rows."""
-    mark = shipped(shipped_names()[0]).fingerprint()[:12]
+    marks = {name: shipped(name).fingerprint() for name in shipped_names()}
+    mark = hashlib.sha256("".join(marks.values()).encode()).hexdigest()[:12]
     place = folder / f"{EDITION}-{mark}-curve-{task.name}-{size}-{draw}.npz".replace(" ", "_")
     if not place.exists():
         plan = plan_folds(task.measured.compositions)
         cut = plan.outer[0]
         rows = np.random.default_rng([draw, size]).permutation(cut.train)[:size]
         judged = np.sort(np.random.default_rng(0).permutation(cut.test)[:2_000])
-        told = ours(shipped_names()[0], None).told(Fit(
+        told = ours(marks).told(Fit(
             described.take(rows), task.measured.targets[rows], plan.groups[rows],
             described.take(judged), task,
         ))  # fmt: skip
@@ -112,11 +114,11 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp()) if arguments.quick else arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
-    source = shipped(shipped_names()[0])
+    sources = [shipped(name) for name in shipped_names()]
     rows, gains = [], []
     for name in TABLES[:1] if arguments.quick else TABLES:
         one = task(name, folder)
-        described = describe(one.measured.compositions, [source], one.measured.conditions)
+        described = describe(one.measured.compositions, sources, one.measured.conditions)
         most = len(plan_folds(one.measured.compositions).outer[0].train)
         known = QUICK_SIZES if arguments.quick else SIZES
         sizes = np.array([size for size in known if size <= most], dtype=np.int64)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from benchmarks.harness import data_folder
 from benchmarks.measured_tables import Task
 from benchmarks.peers import keep
+from materialabs.transfer.choosing import suiting
 from materialabs.transfer.described import STATISTICS, Described
 from materialabs.transfer.folds import inner_folds
-from materialabs.transfer.learning import Answers, Trial, asked
+from materialabs.transfer.learning import Answers, Trial
+from materialabs.transfer.sources import blocks_of
 from materialabs.transfer.strategies import Strategy, strategies_for
 
 Array = NDArray[np.float64]
@@ -52,37 +55,54 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A piece of learning that takes its time and is kept in a file of its own.
+
+    Parameters
+    ----------
+    learn
+        Arrays to be kept.
+    mark
+        Tells the pretrained parts that are used from others.
+    """
+
+    learn: Callable[[], Mapping[str, NDArray[Any]]]
+    mark: str = ""
+
+
+Kept = Mapping[str, Mapping[str, NDArray[Any]]]
+"""Arrays of each part, by its name."""
+
+
+@dataclass(frozen=True)
 class Method:
-    """A way to predict, cut where it has spent its time, so that a stopped run can go on.
+    """A way to predict, cut into parts, so that a stopped run can go on.
 
     Parameters
     ----------
     names
         Of what it tells: one, or several variants.
-    learn
-        The long part; its arrays are kept in a file.
+    parts
+        The parts that a fold needs, by name.
     tell
-        Predictions by name, from these arrays.
-    mark
-        Tells the pretrained parts that are used from others.
+        Predictions by name, from what the parts have left.
     """
 
     names: tuple[str, ...]
-    learn: Callable[[Fit], Mapping[str, NDArray[Any]]]
-    tell: Callable[[Fit, Mapping[str, NDArray[Any]]], dict[str, Told]]
-    mark: str = ""
+    parts: Callable[[Fit], Mapping[str, Part]]
+    tell: Callable[[Fit, Kept], dict[str, Told]]
 
     @classmethod
     def plain(cls, name: str, predict: Callable[[Fit], Array], mark: str = "") -> Method:
         """A method that tells one value for each row [n, k] and no interval."""
         return cls(
-            (name,), lambda fit: {"mean": predict(fit)},
-            lambda _, kept: {name: Told(kept["mean"])}, mark,
+            (name,), lambda fit: {name: Part(lambda: {"mean": predict(fit)}, mark)},
+            lambda _, kept: {name: Told(kept[name]["mean"])},
         )  # fmt: skip
 
     def told(self, fit: Fit) -> dict[str, Told]:
-        """Both parts at once."""
-        return self.tell(fit, self.learn(fit))
+        """All at once."""
+        return self.tell(fit, {name: part.learn() for name, part in self.parts(fit).items()})
 
 
 def extra_trees(fit: Fit) -> Array:
@@ -126,65 +146,78 @@ class Remembered:
         return {"mean": self.mean, "spread": self.spread}
 
 
-def ours(source: str, strange: str | None, mark: str = "") -> Method:
+def ours(sources: Mapping[str, str], strangers: Mapping[str, str] | None = None) -> Method:
     """Our strategies, weighed by nested validation inside the training rows.
 
-    All strategies are tried once on the inner folds, and their answers kept; each variant weighs
-    those that are its own.
+    Each variant weighs the strategies that are its own: without a source, with the source that
+    suits the training rows best, and with the best of those that have not seen the compounds.
 
     Parameters
     ----------
-    source
-        Name of the source that ships.
-    strange
-        Name of one that has not seen the compounds of any table.
-    mark
-        Tells the sources from others of these names.
+    sources
+        What tells the weights of each source that ships from others, by name.
+    strangers
+        The same of sources that have not seen the compounds of any table.
     """
-    variants = variants_of(source, strange)
-    every = tuple({one.name: one for some in variants.values() for one in some}.values())
+    variants = {PLAIN: (), WITH_SOURCE: tuple(sources)}
+    if strangers is not None:
+        variants[STRANGE] = tuple(strangers)
+    marks = {**sources, **(strangers or {})}
 
-    def tried(fit: Fit) -> dict[str, Array]:
-        trial = Trial.of(fit.learned, fit.targets, fit.groups, every)
-        found = asked([trial.fitted(one) for one in every], fit.judged)
+    def chosen(fit: Fit) -> dict[str, tuple[Strategy, ...]]:
         return {
-            "outside": trial.outside.values, "outside_spreads": trial.outside.spreads,
-            "judged": found.values, "judged_spreads": found.spreads,
-        }  # fmt: skip
-
-    def weighed(fit: Fit, kept: Mapping[str, Array]) -> dict[str, Told]:
-        trial = Trial(
-            fit.learned, fit.targets, every, tuple(inner_folds(fit.groups)),
-            Answers(kept["outside"], kept["outside_spreads"]),
-            _fitted={
-                one.name: Remembered(kept["judged"][place], kept["judged_spreads"][place])
-                for place, one in enumerate(every)
-            },
-        )  # fmt: skip
-        return {
-            name: _told(trial, fit, [one.name for one in some]) for name, some in variants.items()
+            name: strategies_for(suiting(fit.learned, fit.targets, some, fit.groups))
+            for name, some in variants.items()
         }
 
-    return Method(tuple(variants), tried, weighed, mark)
+    def parts(fit: Fit) -> dict[str, Part]:
+        return {
+            one.name: Part(
+                partial(_tried, fit, one),
+                "".join(mark for name, mark in marks.items() if reads(one, name)),
+            )
+            for some in chosen(fit).values() for one in some
+        }  # fmt: skip
+
+    def weighed(fit: Fit, kept: Kept) -> dict[str, Told]:
+        return {name: _told(fit, some, kept) for name, some in chosen(fit).items()}
+
+    return Method(tuple(variants), parts, weighed)
 
 
-def _told(trial: Trial, fit: Fit, among: list[str]) -> Told:
-    found = trial.learned(fit.task.measured.head, among).told(fit.judged)
+def reads(strategy: Any, source: str) -> bool:
+    """Whether a strategy reads what a source says."""
+    return not set(blocks_of([source])).isdisjoint(strategy.blocks)
+
+
+def _tried(fit: Fit, strategy: Strategy) -> dict[str, Array]:
+    """What one strategy says of each training row from the others, and of the judged rows."""
+    trial = Trial.of(fit.learned, fit.targets, fit.groups, [strategy])
+    mean, spread = trial.fitted(strategy).answers(fit.judged)
+    return {
+        "outside": trial.outside.values[0], "outside_spread": trial.outside.spreads[0],
+        "judged": mean, "judged_spread": spread,
+    }  # fmt: skip
+
+
+def _told(fit: Fit, strategies: Sequence[Strategy], kept: Kept) -> Told:
+    """Strategies weighed, and what they say together."""
+    answers = [kept[one.name] for one in strategies]
+    trial = Trial(
+        fit.learned, fit.targets, tuple(strategies), tuple(inner_folds(fit.groups)),
+        Answers(
+            np.stack([one["outside"] for one in answers]),
+            np.stack([one["outside_spread"] for one in answers]),
+        ),
+        _fitted={
+            one.name: Remembered(said["judged"], said["judged_spread"])
+            for one, said in zip(strategies, answers, strict=True)
+        },
+    )  # fmt: skip
+    found = trial.learned(fit.task.measured.head).told(fit.judged)
     if fit.task.classes:
         return Told(np.asarray(found.probability))
     return Told(found.mean[:, None], found.low[:, None], found.high[:, None])
-
-
-def variants_of(source: str, strange: str | None) -> dict[str, tuple[Strategy, ...]]:
-    """Strategies without a source, with the one that ships, and with one of other compounds."""
-    variants = {PLAIN: strategies_for(()), WITH_SOURCE: strategies_for((source,))}
-    if strange is not None:
-        plain = {one.name for one in variants[PLAIN]}
-        variants[STRANGE] = tuple(
-            one if one.name in plain else replace(one, name=f"{one.name}, {strange}")
-            for one in strategies_for((strange,))
-        )  # fmt: skip
-    return variants
 
 
 def cromel(name: str, generator: Any, epochs: int, mark: str) -> Method:

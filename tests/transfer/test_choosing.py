@@ -6,7 +6,13 @@ import pytest
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.descriptors import Descriptors
 from materialabs.errors import InputError
-from materialabs.transfer.choosing import STRENGTHS, best_source, explained, source_scores
+from materialabs.transfer.choosing import (
+    STRENGTHS,
+    best_source,
+    explained,
+    source_scores,
+    suiting,
+)
 from materialabs.transfer.described import Described, no_conditions
 from materialabs.transfer.sources import features_of, values_of
 
@@ -72,3 +78,12 @@ def test_values_that_never_differ_and_too_few_rows() -> None:
     targets[3] = np.nan
     with pytest.raises(InputError, match="known values"):
         source_scores(table, targets, ["good"])
+
+
+def test_without_a_choice_sources_are_taken_as_they_are() -> None:
+    table, targets = described(30)
+    assert suiting(table, targets, ["bad", "good"]) == ["good"]
+    assert suiting(table, targets, ["bad"]) == ["bad"]
+    assert suiting(table, targets, []) == []
+    one_compound = np.zeros(30, dtype=np.int64)
+    assert suiting(table, targets, ["bad", "good"], one_compound) == ["bad"]

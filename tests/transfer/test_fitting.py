@@ -11,6 +11,7 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError, IntegrityError, NotFound
 from materialabs.transfer.explaining import shapley_values
 from materialabs.transfer.models import TransferModel
+from materialabs.transfer.sources import shipped_names
 from tests.transfer.made_tables import write_table
 
 
@@ -184,13 +185,16 @@ def test_crystals_and_compositions_are_taken_too(classes: TransferModel) -> None
 
 
 @pytest.mark.slow
-def test_a_model_with_the_shipped_source_reads_back(tmp_path: Path) -> None:
+def test_a_model_with_the_source_that_suits_best_reads_back(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t.csv", 25)
     first = transfer.fit(table, "ionicity", out=tmp_path / "m", progress=False)
     again = transfer.load(tmp_path / "m")
     formulas = ["NaCl", "CaO"]
     np.testing.assert_allclose(first.predict(formulas).mean, again.predict(formulas).mean)
-    assert "kernel with sources" in again.card["trials"]
+    [used] = again.card["sources"]
+    assert f"kernel with {used['name']}" in again.card["trials"]
+    assert used["name"] in again.card["sources_known"] == list(shipped_names())
+    assert used["name"] in (tmp_path / "m" / "report.html").read_text()
     card = json.loads((tmp_path / "m" / "card.json").read_text())
     card["sources"][0]["sha256"] = "0" * 64
     (tmp_path / "m" / "card.json").write_text(json.dumps(card))

@@ -98,8 +98,24 @@ def test_an_unknown_source_is_named() -> None:
         shipped("moon")
 
 
+SALT_FROM_ALLOY = {
+    "formation energy (eV/atom)": (-3.0, -1.0),  # NaCl lies 2.1 eV/atom below its elements
+    "band gap (eV)": (2.0, 8.0),  # and has a gap
+    "log volume of an atom (A^3)": (0.4, 1.0),  # 22.4 A^3 against 11.4
+    "log10 bulk modulus (GPa)": (-1.2, -0.5),  # 24 GPa against 170 and more
+    "log10 shear modulus (GPa)": (-1.2, -0.3),  # 15 GPa against 80 and more
+}
+"""Least and greatest difference of NaCl from FeCo."""
+
+
 @pytest.mark.parametrize("name", shipped_names())
 def test_shipped_sources_know_salts_from_alloys(name: str) -> None:
-    told = shipped(name).blocks(Compositions.parse(["NaCl", "FeCo"]))[f"{name} values"].values
-    assert told[0, 0] < told[1, 0] - 1.0  # NaCl lies some 2 eV/atom below its elements
-    assert told[0, 1] > told[1, 1] + 2.0  # and has a gap
+    source = shipped(name)
+    told = source.blocks(Compositions.parse(["NaCl", "FeCo"]))[f"{name} values"].values
+    for place, quantity in enumerate(source.quantities):
+        least, most = SALT_FROM_ALLOY[quantity]
+        assert least < told[0, place] - told[1, place] < most, quantity
+
+
+def test_one_source_ships_for_each_kind_of_quantity_and_one_for_all() -> None:
+    assert shipped_names() == ("energy", "gap", "moduli", "mp36k", "volume")

@@ -41,7 +41,9 @@ def fit(
     folds: Annotated[str, typer.Option(help="formula, random, system or element.")] = "formula",
     source: Annotated[
         list[str] | None,
-        typer.Option("--source", help="Source of calculated knowledge; all by default."),
+        typer.Option(
+            "--source", help="Source of calculated knowledge; the one that suits best by default."
+        ),
     ] = None,
     no_sources: Annotated[
         bool, typer.Option("--no-sources", help="Learn from the measured values alone.")

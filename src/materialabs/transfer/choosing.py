@@ -67,6 +67,19 @@ def best_source(
     return max(scores, key=scores.__getitem__)
 
 
+def suiting(
+    described: Described, targets: Floats, names: Sequence[str], groups: Rows | None = None
+) -> list[str]:
+    """The source of the highest score alone; none, one, or too few compounds leave no choice.
+
+    Parameters as in :func:`source_scores`.
+    """
+    apart = np.arange(len(described)) if groups is None else groups
+    if len(names) < 2 or len(np.unique(apart)) < FEWEST:
+        return list(names[:1])
+    return [best_source(described, targets, names, groups)]
+
+
 def explained(table: Floats, targets: Floats, groups: Rows) -> float:
     """Share of the variance of targets [n, k] that other groups explain by ridge regression.
 

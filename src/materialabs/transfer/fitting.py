@@ -13,6 +13,7 @@ import numpy as np
 from materialabs.errors import InputError, NotFound, ResourceError
 from materialabs.networks.cards import versions
 from materialabs.networks.model_files import CARD, read_card
+from materialabs.transfer.choosing import suiting
 from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import background_of
 from materialabs.transfer.folds import compound_labels, plan_folds
@@ -67,8 +68,9 @@ def fit(
     folds
         What the model is judged on: ``"formula"``, ``"random"``, ``"system"`` or ``"element"``.
     sources
-        Names of sources of calculated knowledge; all that come with the package by default, none
-        with an empty list.
+        Names of sources of calculated knowledge, of which all are used at once; none with an empty
+        list. By default the one of those that come with the package that suits the table best
+        (:mod:`materialabs.transfer.choosing`), chosen anew in each fold.
     out
         Folder of the model; by default named after table and target.
     skip_bad
@@ -88,19 +90,21 @@ def fit(
     )  # fmt: skip
     known = [shipped(name) for name in (shipped_names() if sources is None else sources)]
     folder = Path(out) if out is not None else Path(folder_name(table, target))
-    plan = plan_of(measured, folds, known, seed)
+    choose = sources is None
+    plan = plan_of(measured, folds, known, seed) | {"choose": choose}
     finished = _finished(folder, plan)
     if finished is not None:
         return finished
     told = {"name": folder.resolve().name, "plan": plan, "credit": credit, "licence": licence}
     return fit_measurements(
-        measured, folder, told, folds=folds, sources=known, seed=seed, progress=progress
-    )
+        measured, folder, told, folds=folds, sources=known, choose=choose, seed=seed,
+        progress=progress,
+    )  # fmt: skip
 
 
 def fit_measurements(
     measured: Measurements, folder: Path, told: dict[str, Any],
-    *, folds: str, sources: Sequence[Source], seed: int, progress: bool | None,
+    *, folds: str, sources: Sequence[Source], choose: bool, seed: int, progress: bool | None,
 ) -> TransferModel:  # fmt: skip
     """Judge on folds, learn from all rows, and write the model's folder.
 
@@ -112,7 +116,9 @@ def fit_measurements(
         Of the model.
     told
         Entries of the card that the caller knows.
-    folds, sources, seed, progress
+    sources, choose
+        Sources of calculated knowledge; whether to learn with the one that suits best alone.
+    folds, seed, progress
         As in :func:`fit`.
     """
     try:
@@ -120,20 +126,24 @@ def fit_measurements(
     except OSError as error:
         raise ResourceError(f"{folder} cannot be made: {error.strerror}.") from None
     described = describe(measured.compositions, sources, measured.conditions)
-    strategies = strategies_for([one.name for one in sources])
+    names = [one.name for one in sources]
     plan = plan_folds(measured.compositions, folds, seed=seed)
-    learner = learner_of(measured, strategies, seed=seed)
+    learner = learner_of(measured, names, choose=choose, seed=seed)
     judged = judge(described, measured.targets, plan, learner, sources=sources, progress=progress)
-    learned = learn(described, measured.targets, measured.head, plan.groups, strategies, seed=seed)
+    used = suiting(described, measured.targets, names, plan.groups) if choose else names
+    learned = learn(
+        described, measured.targets, measured.head, plan.groups, strategies_for(used), seed=seed
+    )
     card = told | {
         "conditions": list(measured.conditions.names),
         "data": _data_card(measured),
         "background": background_of(measured.compositions),
         "folds": f"{len(plan.outer)} folds by {folds}, seed {seed}",
         "metrics": figures_of(measured, judged),
+        "sources_known": names,
         "versions": versions(),
     }
-    model = write_model(folder, learned, sources, card)
+    model = write_model(folder, learned, [one for one in sources if one.name in used], card)
     write_report(model, measured, judged, folder / REPORT)
     return model
 

@@ -14,11 +14,12 @@ from materialabs.networks import cards
 from materialabs.networks.splits import Split
 from materialabs.predictions import Prediction
 from materialabs.progress import track
+from materialabs.transfer.choosing import suiting
 from materialabs.transfer.described import Described
 from materialabs.transfer.folds import FoldPlan
 from materialabs.transfer.learning import learn
 from materialabs.transfer.sources import Source
-from materialabs.transfer.strategies import Strategy
+from materialabs.transfer.strategies import strategies_for
 from materialabs.transfer.tables import Measurements
 
 Floats = NDArray[np.float64]
@@ -86,10 +87,26 @@ def judge(
     return Judged(np.concatenate(rows), np.concatenate(folds), Prediction.concat(parts))
 
 
-def learner_of(measured: Measurements, strategies: Sequence[Strategy], *, seed: int = 0) -> Learner:
-    """The learner that this room is about: strategies weighed by nested validation."""
+def learner_of(
+    measured: Measurements, sources: Sequence[str], *, choose: bool = True, seed: int = 0
+) -> Learner:
+    """The learner that this room is about: strategies weighed by nested validation.
+
+    Parameters
+    ----------
+    measured
+        Says what is learned.
+    sources
+        Names of sources of calculated knowledge.
+    choose
+        Learn with the source that suits the rows best, and not with all at once.
+    seed
+        The same seed learns the same.
+    """
 
     def predict(learned: Described, targets: Floats, groups: Rows, judged: Described) -> Prediction:
+        used = suiting(learned, targets, sources, groups) if choose else sources
+        strategies = strategies_for(used)
         found = learn(learned, targets, measured.head, groups, strategies, seed=seed)
         return found.told(judged)
 

@@ -110,7 +110,11 @@ def _strategies(card: Mapping[str, Any]) -> str:
         for name, error in card["trials"].items()
     ]
     sources = ", ".join(one["name"] for one in card["sources"]) or "none"
-    return f"{html_table(rows)}<p>Sources of calculated knowledge: {escape(sources)}.</p>"
+    known = ", ".join(card["sources_known"]) or "none"
+    return (
+        f"{html_table(rows)}<p>Source of calculated knowledge: {escape(sources)} "
+        f"(known: {escape(known)}).</p>"
+    )
 
 
 def _provenance(card: Mapping[str, Any]) -> str:

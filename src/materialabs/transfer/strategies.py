@@ -170,7 +170,6 @@ class FittedKernel:
 
 
 TREES, BOOSTED, KERNEL = "trees", "boosted trees", "kernel"
-BOOSTED_OF_SOURCE, KERNEL_OF_SOURCE = "boosted trees with sources", "kernel with sources"
 
 
 def strategies_for(sources: Sequence[str]) -> tuple[Strategy, ...]:
@@ -187,11 +186,11 @@ def strategies_for(sources: Sequence[str]) -> tuple[Strategy, ...]:
     )  # fmt: skip
     if not sources:
         return plain
-    learned = blocks_of(sources)
+    learned, told = blocks_of(sources), ", ".join(sources)
     return (
         *plain,
-        Boosted(BOOSTED_OF_SOURCE, (*physical, *learned)),
-        Kernel(KERNEL_OF_SOURCE, (*PHYSICAL, *learned)),
+        Boosted(f"{BOOSTED} with {told}", (*physical, *learned)),
+        Kernel(f"{KERNEL} with {told}", (*PHYSICAL, *learned)),
     )
 
 
