@@ -127,9 +127,10 @@ def main() -> None:
     arguments = parser.parse_args()
     known = [shipped(name) for name in shipped_names()]
     names = [one.name for one in known]
-    folder, rows = Path(tempfile.mkdtemp()), list[dict[str, Any]]()
+    rows: list[dict[str, Any]] = []
     for name in QUICK if arguments.quick else TABLES:
-        one = task(name, folder)
+        with tempfile.TemporaryDirectory() as folder:
+            one = task(name, Path(folder))
         described = describe(one.measured.compositions, known, one.measured.conditions)
         folds = judged(one, described, names)
         rows += [rows_of(one, folds, kind) for kind in SCORES]

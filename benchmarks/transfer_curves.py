@@ -1,10 +1,10 @@
-"""Learning curves of transfer: how many measured rows the source saves.
+"""Learning curves of transfer: how many measured rows the best source saves.
 
 On each table a fifth of the formulas is judged, 2,000 rows at most, the same for all sizes. Of the
-others, growing parts are learned from, without the source and with it, three draws of each size.
-Rows saved at a size: how many rows more the model without the source needs for the error that the
-source gives, read off its own curve (a line between measured sizes in double logarithms); where the
-largest size does not reach that error, "more than".
+others, growing parts are learned from, without a source and with the one that suits these rows
+best, three draws of each size. Rows saved at a size: how many rows more the model without a source
+needs for the error that the source gives, read off its own curve (a line between measured sizes in
+double logarithms); where the largest size does not reach that error, "more than".
 
 ``python -m benchmarks.transfer_curves`` takes half an hour of one core; what is finished is kept in
 ``--folder``. ``--quick`` takes a minute and writes nothing.
@@ -13,7 +13,6 @@ largest size does not reach that error, "more than".
 from __future__ import annotations
 
 import argparse
-import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measured_tables import Task, task
-from benchmarks.peers import keep
-from benchmarks.transfer_methods import EDITION, PLAIN, WITH_SOURCE, Fit, ours
+from benchmarks.transfer_methods import PLAIN, WITH_SOURCE, Fit, ours
 from materialabs.transfer.described import Described, describe
 from materialabs.transfer.folds import plan_folds
 from materialabs.transfer.sources import shipped, shipped_names
@@ -48,24 +46,16 @@ def errors_of(
     task: Task, described: Described, size: int, draw: int, folder: Path
 ) -> tuple[float, float]:
     """Mean absolute error without and with the source, learned from some rows."""
-    marks = {name: shipped(name).fingerprint() for name in shipped_names()}
-    mark = hashlib.sha256("".join(marks.values()).encode()).hexdigest()[:12]
-    place = folder / f"{EDITION}-{mark}-curve-{task.name}-{size}-{draw}.npz".replace(" ", "_")
-    if not place.exists():
-        plan = plan_folds(task.measured.compositions)
-        cut = plan.outer[0]
-        rows = np.random.default_rng([draw, size]).permutation(cut.train)[:size]
-        judged = np.sort(np.random.default_rng(0).permutation(cut.test)[:2_000])
-        told = ours(marks).told(Fit(
-            described.take(rows), task.measured.targets[rows], plan.groups[rows],
-            described.take(judged), task,
-        ))  # fmt: skip
-        truth = task.measured.targets[judged]
-        keep(place, errors=np.array([
-            np.abs(told[name].mean - truth).mean() for name in (PLAIN, WITH_SOURCE)
-        ]))  # fmt: skip
-    with np.load(place, allow_pickle=False) as kept:
-        without, having = kept["errors"].tolist()
+    plan = plan_folds(task.measured.compositions)
+    cut = plan.outer[0]
+    rows = np.random.default_rng([draw, size]).permutation(cut.train)[:size]
+    judged = np.sort(np.random.default_rng(0).permutation(cut.test)[:2_000])
+    method = ours({name: shipped(name).fingerprint() for name in shipped_names()})
+    fit = Fit.of(Task(task.name, task.measured, plan), described, rows, judged)
+    told, truth = method.tell(fit, method.learned(fit, folder)), task.measured.targets[judged]
+    without, having = (
+        float(np.abs(told[name].mean - truth).mean()) for name in (PLAIN, WITH_SOURCE)
+    )
     return without, having
 
 

@@ -163,18 +163,20 @@ def test_classes_take_one_output_each() -> None:
     assert places_of(heads)["kind"] == slice(1, 4)
 
 
-def test_the_sibling_is_the_best_known_head_of_the_same_kind_and_unit() -> None:
-    pbe, hse, scan = Head("gap_pbe", "eV"), Head("gap_hse", "eV"), Head("gap_scan", "eV")
+def test_the_sibling_is_the_best_known_head_of_the_same_quantity() -> None:
+    pbe, hse, scan = Head("gap", "eV"), Head("gap_hse", "eV"), Head("gap_scan", "eV")
     energy = Head("energy", "eV/atom", kind="formation")
-    metal = Head("is_metal", "eV", classes=("yes", "no"))
-    count, bare = Head("count"), Head("ratio")
-    heads = (pbe, hse, scan, energy, metal, count, bare)
-    known = {"gap_pbe": 900, "gap_hse": 80, "gap_scan": 8, "is_metal": 900}
+    metal = Head("gap_is_nil", "eV", classes=("yes", "no"))
+    total = Head("energy_total", "eV/atom", kind="total")
+    bulk, shear = Head("bulk_modulus", "GPa"), Head("shear_modulus", "GPa")
+    heads = (pbe, hse, scan, energy, metal, total, bulk, shear)
+    known = {"gap": 900, "gap_hse": 80, "gap_scan": 8, "gap_is_nil": 900}
     assert sibling_of(pbe, heads, known) == hse
     assert sibling_of(hse, heads, known) == pbe
-    assert sibling_of(energy, heads, known) is None
+    assert sibling_of(scan, heads, known) == pbe, "functionals are told apart by the one in common"
+    assert sibling_of(energy, heads, known) is None, "another kind of energy"
     assert sibling_of(metal, heads, known) is None
-    assert sibling_of(count, heads, known) is None, "numbers without a unit are not alike"
+    assert sibling_of(bulk, heads, known) is None, "another quantity of the same unit"
 
 
 def test_texts_become_classes_and_gaps_stay_gaps() -> None:

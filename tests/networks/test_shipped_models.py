@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from materialabs.crystals.files import read
 from materialabs.networks.conformance import check_model, common_crystals
+from materialabs.networks.ensembles import Answers
 from materialabs.networks.models import SHIPPED, load_model, shipped_names
 
 ROOT = Path(__file__).parent.parent.parent
@@ -77,3 +79,34 @@ def test_shipped_models_are_small_and_say_whose_their_data_are() -> None:
     for card in cards:
         data = json.loads(card.read_text())["data"]
         assert data["credit"] and data["licence"]
+
+
+@pytest.mark.parametrize("relaxed", [True, False])
+@pytest.mark.parametrize(
+    ("head", "sibling"),
+    [("formation_energy", "formation_energy_2018"), ("band_gap", "band_gap_hse")],
+)
+def test_widths_hear_how_far_sibling_heads_are_apart(
+    head: str, sibling: str, relaxed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intervals widen when the sibling's answer moves away, and hear no other head's."""
+    model, crystals = load_model("energy"), common_crystals()
+    columns = {name: place for place, name in enumerate(model.heads)}
+    ensemble = model._files.ensemble
+    plain = type(ensemble).answers
+
+    def std(moved: str | None) -> np.ndarray:
+        def answers(*given: Any, **options: Any) -> Answers:
+            found = plain(*given, **options)
+            values = found.values.copy()
+            if moved is not None:
+                values[..., columns[moved]] += 3.0
+            return Answers(values, found.features)
+
+        monkeypatch.setattr(type(ensemble), "answers", answers)
+        return model.predict(crystals, head=head, relaxed=relaxed).std
+
+    assert (std(sibling) > std(None)).any()
+    assert (std(sibling) >= std(None)).all()
+    others = [name for name in columns if name not in (head, sibling)]
+    np.testing.assert_array_equal(std(others[0]), std(None))

@@ -2,18 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.gaussian_process.kernels import Matern
 
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.descriptors import Descriptors
 from materialabs.errors import InputError
-from materialabs.transfer.choosing import (
-    STRENGTHS,
-    best_source,
-    explained,
-    source_scores,
-    suiting,
-)
-from materialabs.transfer.described import Described, no_conditions
+from materialabs.transfer.choosing import best_source, source_scores, suiting
+from materialabs.transfer.described import PHYSICAL, Described, no_conditions
+from materialabs.transfer.gaussian_process import left_out
 from materialabs.transfer.sources import features_of, values_of
 
 
@@ -26,6 +22,7 @@ def described(rows: int, seed: int = 0) -> tuple[Described, np.ndarray]:
         names = tuple(f"{name} {number}" for number in range(8))
         blocks[features_of(name)] = Descriptors(table, names)
         blocks[values_of(name)] = Descriptors(table[:, :1], (f"{name} value",))
+    blocks |= {name: Descriptors(np.zeros((rows, 1)), ("nothing",)) for name in PHYSICAL}
     cells = Compositions.parse(["NaCl"] * rows)
     targets = good @ random.normal(size=(8, 1)) + random.normal(0, 0.3, (rows, 1))
     return Described(cells, blocks, no_conditions(rows)), targets
@@ -40,39 +37,36 @@ def test_the_source_that_the_values_follow_is_chosen(rows: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_the_score_is_that_of_leaving_each_group_out(size: int) -> None:
-    table, targets = described(30)
-    groups = np.random.default_rng(1).permutation(np.arange(30) // size)
-    columns = table.table((features_of("good"),))
-    scaled = (columns - columns.mean(axis=0)) / columns.std(axis=0)
-    best = np.inf
-    for strength in STRENGTHS:
-        wrong = 0.0
-        for group in np.unique(groups):
-            rest, out = groups != group, groups == group
-            offset = np.column_stack([np.ones(30), scaled])
-            pull = offset[rest].T @ offset[rest] + np.diag([0.0] + [strength] * 8)
-            found = np.linalg.solve(pull, offset[rest].T @ targets[rest])
-            wrong += float(((targets[out] - offset[out] @ found) ** 2).sum())
-        best = min(best, wrong)
-    whole = float(((targets - targets.mean()) ** 2).sum())
-    assert explained(columns, targets, groups) == pytest.approx(1.0 - best / whole, abs=1e-6)
+def test_leaving_out_in_closed_form_is_leaving_out(size: int) -> None:
+    """Each group is predicted from the others by a process that is solved anew."""
+    random = np.random.default_rng(2)
+    blocks = [random.normal(size=(30, 4)), random.normal(size=(30, 3)), random.normal(size=(30, 1))]
+    blocks = [(one - one.mean(axis=0)) / one.std(axis=0) for one in blocks]
+    targets = random.normal(size=(30, 2))
+    groups = random.permutation(np.arange(30) // size)
+    found = left_out(blocks, targets, groups, 0.2)
+    centred = targets - targets.mean(axis=0)
+    first, second, condition = (Matern(nu=2.5)(one / np.sqrt(one.shape[1])) for one in blocks)
+    covariance = 0.5 * (first + second) * condition
+    for group in np.unique(groups):
+        rest, out = groups != group, groups == group
+        known = covariance[np.ix_(rest, rest)] + 0.2 * np.eye(int(rest.sum()))
+        told = covariance[np.ix_(out, rest)] @ np.linalg.solve(known, centred[rest])
+        np.testing.assert_allclose(found[out], centred[out] - told, atol=1e-5)
 
 
-def test_chance_explains_nothing_even_with_more_columns_than_rows() -> None:
-    random = np.random.default_rng(0)
-    table, targets = random.normal(size=(40, 100)), random.normal(size=(40, 1))
-    assert explained(table, targets, np.arange(40)) < 0.2
-    # Twins tell of one another, until they are left out together.
-    twins = explained(np.tile(table, (2, 1)), np.tile(targets, (2, 1)), np.arange(80))
-    apart = explained(np.tile(table, (2, 1)), np.tile(targets, (2, 1)), np.arange(80) % 40)
-    assert apart < 0.2 < 0.9 < twins
+def test_chance_explains_nothing_and_twins_are_left_out_together() -> None:
+    table, targets = described(60)
+    assert source_scores(table, targets, ["bad"])["bad"] < 0.1
+    often = np.arange(600) % 60
+    alone = source_scores(table.take(often), targets[often], ["bad"])["bad"]
+    together = source_scores(table.take(often), targets[often], ["bad"], often)["bad"]
+    assert together < 0.1 < 0.4 < alone
 
 
 def test_values_that_never_differ_and_too_few_rows() -> None:
     table, targets = described(12)
-    columns = table.table((features_of("good"),))
-    assert explained(columns, np.ones((12, 1)), np.arange(12)) == 0.0
+    assert source_scores(table, np.ones((12, 1)), ["good"]) == {"good": 0.0}
     with pytest.raises(InputError, match="3 compounds"):
         source_scores(table, targets, ["good"], np.arange(12) % 2)
     targets[3] = np.nan
@@ -80,10 +74,9 @@ def test_values_that_never_differ_and_too_few_rows() -> None:
         source_scores(table, targets, ["good"])
 
 
-def test_without_a_choice_sources_are_taken_as_they_are() -> None:
+def test_one_source_is_no_choice_and_one_compound_chooses_none() -> None:
     table, targets = described(30)
     assert suiting(table, targets, ["bad", "good"]) == ["good"]
     assert suiting(table, targets, ["bad"]) == ["bad"]
     assert suiting(table, targets, []) == []
-    one_compound = np.zeros(30, dtype=np.int64)
-    assert suiting(table, targets, ["bad", "good"], one_compound) == ["bad"]
+    assert suiting(table, targets, ["bad", "good"], np.zeros(30, dtype=np.int64)) == []

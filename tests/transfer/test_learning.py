@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.descriptors import Descriptors
 from materialabs.errors import InputError, IntegrityError
 from materialabs.networks.heads import Head
 from materialabs.predictions import Prediction
@@ -17,6 +18,7 @@ from materialabs.transfer.judging import (
     balanced_accuracy,
     check_no_leak,
     judge,
+    learner_of,
 )
 from materialabs.transfer.learning import (
     Answers,
@@ -27,7 +29,9 @@ from materialabs.transfer.learning import (
     with_bounds,
 )
 from materialabs.transfer.probabilities import ClassScale
+from materialabs.transfer.sources import features_of, values_of
 from materialabs.transfer.strategies import Kernel, Trees, document_of, strategies_for, strategy_of
+from materialabs.transfer.tables import Measurements
 from tests.transfer.made_tables import formulas_of, ionicity_of
 
 HEAD = Head("ionicity", "1")
@@ -52,21 +56,11 @@ def test_a_known_law_is_learned_and_intervals_hold() -> None:
     assert found.shares.sum() == pytest.approx(1.0)
 
 
-def test_a_trial_weighs_any_of_its_strategies_as_if_the_others_were_not_there() -> None:
-    described, targets = made()
-    groups = np.arange(len(targets))
-    trial = Trial.of(described, targets, groups, FEW)
-    asked = describe(Compositions.parse(["KBr", "MgO", "Al2O3"]))
-    for some in (FEW[:1], FEW[1:], FEW):
-        told = trial.learned(HEAD, [one.name for one in some]).told(asked)
-        alone = learn(described, targets, HEAD, groups, some).told(asked)
-        np.testing.assert_array_equal(told.mean, alone.mean)
-        np.testing.assert_array_equal(told.low, alone.low)
-    for names in ([], ["oracle"]):
-        with pytest.raises(InputError, match="among the strategies tried"):
-            trial.learned(HEAD, names)
-    with pytest.raises(InputError, match="a name of its own"):
-        Trial.of(described, targets, groups, [FEW[0], FEW[0]])
+def test_a_trial_needs_strategies_with_names_of_their_own() -> None:
+    described, targets = made(20)
+    for some in ([], [FEW[0], FEW[0]]):
+        with pytest.raises(InputError, match="a name of its own"):
+            Trial.of(described, targets, np.arange(20), some)
 
 
 def test_an_element_never_seen_is_out_of_domain() -> None:
@@ -241,3 +235,48 @@ def test_a_fold_of_equal_targets_cannot_show_a_leak() -> None:
     described, targets = made(40)
     with pytest.raises(InputError, match="would not show"):
         check_no_leak(described, np.ones_like(targets), plan_folds(described.compositions), Honest)
+
+
+# -- the learner of the product -------------------------------------------------------------------
+
+
+def with_sources(count: int) -> tuple[Described, np.ndarray]:
+    """Rows with two made sources: one that knows the law, and one of chance."""
+    described, targets = made(count)
+    random = np.random.default_rng(7)
+    blocks = dict(described.blocks)
+    for name, table in (("good", targets + random.normal(0, 0.02, targets.shape)),
+                        ("bad", random.normal(size=targets.shape))):  # fmt: skip
+        for block in (values_of(name), features_of(name)):
+            blocks[block] = Descriptors(table, (block,))
+    return Described(described.compositions, blocks, described.conditions), targets
+
+
+def measured_as(targets: np.ndarray, described: Described) -> Measurements:
+    return Measurements(
+        described.compositions, described.conditions, targets, HEAD, np.arange(len(targets)), "made"
+    )
+
+
+@pytest.mark.parametrize("choose", [True, False])
+def test_the_choice_of_a_source_sees_no_judged_row(choose: bool) -> None:
+    described, targets = with_sources(60)
+    plan, measured = plan_folds(described.compositions, count=2), measured_as(targets, described)
+    check_no_leak(
+        described, targets, plan, lambda: learner_of(measured, ["bad", "good"], choose=choose)
+    )
+
+
+def test_the_source_that_is_chosen_is_the_one_that_predicts() -> None:
+    described, targets = with_sources(80)
+    cut = plan_folds(described.compositions).outer[0]
+    measured = measured_as(targets, described)
+    groups = np.arange(len(cut.train))
+
+    def error(sources: list[str]) -> float:
+        told = learner_of(measured, sources)(
+            described.take(cut.train), targets[cut.train], groups, described.take(cut.test)
+        )
+        return float(np.abs(told.mean - targets[cut.test, 0]).mean())
+
+    assert error(["bad", "good"]) == error(["good"]) < error(["bad"])

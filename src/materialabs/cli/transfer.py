@@ -42,7 +42,9 @@ def fit(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            "--source", help="Source of calculated knowledge; the one that suits best by default."
+            "--source",
+            help="Source of calculated knowledge; may be repeated, all are used at once. "
+            "By default the one that suits best.",
         ),
     ] = None,
     no_sources: Annotated[

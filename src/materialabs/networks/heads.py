@@ -101,10 +101,11 @@ def columns_of(heads: tuple[Head, ...]) -> tuple[str, ...]:
 
 
 def sibling_of(head: Head, heads: Sequence[Head], known: Mapping[str, int]) -> Head | None:
-    """The head of the same kind and unit that learned from the most values, if there is one.
+    """The head of the same quantity that learned from the most values, if there is one.
 
-    Where two such heads are far apart (an energy of two editions of a database, a gap of two
-    functionals), one of them is hard to tell.
+    Such are a formation energy of two editions of a database, a gap of two functionals: where their
+    answers are far apart, one of them is hard to tell. They have a kind and a unit in common, and
+    the name of one adds a word to the other's (``band_gap``, ``band_gap_hse``).
 
     Parameters
     ----------
@@ -117,8 +118,9 @@ def sibling_of(head: Head, heads: Sequence[Head], known: Mapping[str, int]) -> H
     """
     alike = [
         one for one in heads
-        if one.name != head.name and not one.classes and not head.classes and one.unit != NO_UNIT
+        if not one.classes and not head.classes
         and (one.kind, one.predicted_unit) == (head.kind, head.predicted_unit)
+        and (one.name.startswith(f"{head.name}_") or head.name.startswith(f"{one.name}_"))
     ]  # fmt: skip
     return max(alike, key=lambda one: (known.get(one.name, 0), one.name), default=None)
 

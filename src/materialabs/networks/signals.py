@@ -13,7 +13,7 @@ from materialabs.elements import IS_METAL, SYMBOLS, atomic_number
 Floats = NDArray[np.float64]
 Truths = NDArray[np.bool_]
 
-DANGEROUS: Final = ("log_spread", "log_scale", "log_distance", "rarity", "volume")
+DANGEROUS: Final = ("log_spread", "log_scale", "log_distance", "rarity", "volume", "log_apart")
 """Signals that may only widen an interval as they rise."""
 
 MANY_ELEMENTS: Final = 5

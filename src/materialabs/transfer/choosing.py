@@ -1,10 +1,11 @@
 """Which source of calculated knowledge suits a table, told without learning from each.
 
-A source that a straight line can read the measured values off is a good one. The published score
-(CroMEL's) asks how well ridge regression fits the rows it has learned from; with a hundred features
-and a hundred rows every source fits. Ours asks how well it predicts each row from the others, which
-has a closed form and costs the same. Rows of one compound, such as those at other temperatures, are
-left out together: a source that merely tells compounds apart must not look good.
+The published score (CroMEL's) asks how well ridge regression on a source's features fits the rows
+it has learned from; with a hundred features and a hundred rows every source fits. Ours asks what
+the strategies will be asked: how well does a Gaussian process that reads physics and the source
+predict compounds that it has not seen? With settings that are never fitted this has a closed form.
+Rows of one compound, such as those at other temperatures, are left out together: a source that
+merely tells compounds apart must not look good.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.errors import InputError
-from materialabs.transfer.described import Described
+from materialabs.transfer.described import PHYSICAL, Described
+from materialabs.transfer.gaussian_process import left_out
 from materialabs.transfer.sources import blocks_of
+from materialabs.transfer.strategies import Kernel
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-STRENGTHS: Final = tuple(10.0**power for power in range(-2, 4))
-"""Strengths of the regression, of which the best counts; columns have variance 1."""
+NOISE: Final = 0.3
+"""Variance of measured values that nothing explains, of a target with variance 1."""
 
-SMALLEST: Final = 1e-9
-"""Share of a row's prediction that is left to other rows, at the least."""
+MOST_ROWS: Final = 1_500
+"""Rows that a score looks at; of more, so many are drawn at random."""
 
 FEWEST: Final = 3
 """Compounds on which sources may be told apart."""
@@ -35,10 +38,11 @@ FEWEST: Final = 3
 def source_scores(
     described: Described, targets: Floats, names: Sequence[str], groups: Rows | None = None
 ) -> dict[str, float]:
-    """How well each source suits some measured values; the higher the better.
+    """How well each source suits some measured values; the higher the better, at most 1.
 
-    The score is the share of the variance that ridge regression on what a source says of the
-    compositions, and on the measuring conditions, explains of rows that it has not learned from.
+    The score is the share of the mean absolute deviation that a Gaussian process on physics, on
+    what a source says of the compositions, and on the measuring conditions, explains of compounds
+    that it has not seen.
 
     Parameters
     ----------
@@ -56,7 +60,17 @@ def source_scores(
         raise InputError(f"Sources are told apart on {FEWEST} compounds or more: give more rows.")
     if not np.isfinite(targets).all():
         raise InputError("Sources are told apart by known values: leave out rows without one.")
-    return {name: explained(described.table(blocks_of([name])), targets, apart) for name in names}
+    some = np.sort(np.random.default_rng(0).permutation(len(described))[:MOST_ROWS])
+    few, values = described.take(some), targets[some]
+    spread = values.std(axis=0)
+    scaled = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    whole = float(np.abs(scaled).mean())
+    found = {}
+    for name in names:
+        tables = Kernel(name, (*PHYSICAL, *blocks_of([name]))).tables(few)
+        errors = left_out(tables, scaled, apart[some], NOISE)
+        found[name] = 1.0 - float(np.abs(errors).mean()) / whole if whole > 0 else 0.0
+    return found
 
 
 def best_source(
@@ -70,44 +84,13 @@ def best_source(
 def suiting(
     described: Described, targets: Floats, names: Sequence[str], groups: Rows | None = None
 ) -> list[str]:
-    """The source of the highest score alone; none, one, or too few compounds leave no choice.
+    """The source of the highest score alone; none where compounds are too few to choose by.
 
     Parameters as in :func:`source_scores`.
     """
     apart = np.arange(len(described)) if groups is None else groups
-    if len(names) < 2 or len(np.unique(apart)) < FEWEST:
-        return list(names[:1])
+    if len(names) < 2:
+        return list(names)
+    if len(np.unique(apart)) < FEWEST:
+        return []
     return [best_source(described, targets, names, groups)]
-
-
-def explained(table: Floats, targets: Floats, groups: Rows) -> float:
-    """Share of the variance of targets [n, k] that other groups explain by ridge regression.
-
-    Leaving a group out changes its residuals r to (1 - H)^-1 r, where H is the weight of its rows
-    in one another's predictions (R. Cook and S. Weisberg 1982), so that one decomposition serves
-    all groups and all strengths.
-    """
-    spread = table.std(axis=0)
-    used = spread > 0
-    scaled = (table[:, used] - table[:, used].mean(axis=0)) / spread[used]
-    centred = targets - targets.mean(axis=0)
-    whole = float((centred**2).sum())
-    if whole == 0.0:
-        return 0.0
-    left, values, _ = np.linalg.svd(scaled, full_matrices=False)
-    pulled = left.T @ centred
-    order = np.argsort(groups, kind="stable")
-    together = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    several = [rows for rows in together if len(rows) > 1]
-    errors = []
-    for strength in STRENGTHS:
-        shrunk = values**2 / (values**2 + strength)
-        own = (left**2) @ shrunk + 1.0 / len(table)
-        residual = centred - left @ (shrunk[:, None] * pulled)
-        outside = residual / np.maximum(1.0 - own, SMALLEST)[:, None]
-        for rows in several:
-            weights = (left[rows] * shrunk) @ left[rows].T + 1.0 / len(table)
-            rest = np.eye(len(rows)) * (1.0 + SMALLEST) - weights
-            outside[rows] = np.linalg.solve(rest, residual[rows])
-        errors.append(float((outside**2).sum()))
-    return 1.0 - min(errors) / whole

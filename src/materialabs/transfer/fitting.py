@@ -88,10 +88,12 @@ def fit(
         table, target, formula=formula, conditions=conditions, logarithm=logarithm, unit=unit,
         skip_bad=skip_bad, normalise=normalise,
     )  # fmt: skip
-    known = [shipped(name) for name in (shipped_names() if sources is None else sources)]
-    folder = Path(out) if out is not None else Path(folder_name(table, target))
     choose = sources is None
-    plan = plan_of(measured, folds, known, seed) | {"choose": choose}
+    known = [
+        shipped(name) for name in dict.fromkeys(sources or (shipped_names() if choose else ()))
+    ]
+    folder = Path(out) if out is not None else Path(folder_name(table, target))
+    plan = plan_of(measured, folds, known, seed) | ({"choose": True} if choose else {})
     finished = _finished(folder, plan)
     if finished is not None:
         return finished
@@ -140,7 +142,7 @@ def fit_measurements(
         "background": background_of(measured.compositions),
         "folds": f"{len(plan.outer)} folds by {folds}, seed {seed}",
         "metrics": figures_of(measured, judged),
-        "sources_known": names,
+        "sources_offered": names if choose else [],
         "versions": versions(),
     }
     model = write_model(folder, learned, [one for one in sources if one.name in used], card)

@@ -157,14 +157,14 @@ def learn(
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Strategies tried on folds inside some rows, so that any set of them can be weighed.
+    """Strategies tried on folds inside some rows, ready to be weighed.
 
     Parameters
     ----------
     described, targets
         n rows and their targets [n, k].
     strategies
-        To choose among.
+        To be weighed.
     cuts
         The inner folds.
     outside
@@ -199,15 +199,9 @@ class Trial:
         outside = out_of_fold(described, targets, strategies, cuts, seed)
         return cls(described, targets, tuple(strategies), cuts, outside, seed)
 
-    def learned(self, head: Head, among: Sequence[str] | None = None) -> Learned:
-        """Weigh strategies, of these names or all, and let those that count learn from all rows."""
-        names = [one.name for one in self.strategies]
-        wanted = names if among is None else list(among)
-        if not wanted or not set(wanted) <= set(names):
-            raise InputError(f"Choose among the strategies tried: {', '.join(names)}.")
-        used = [place for place, name in enumerate(names) if name in wanted]
-        strategies = [self.strategies[place] for place in used]
-        outside = Answers(self.outside.values[used], self.outside.spreads[used])
+    def learned(self, head: Head) -> Learned:
+        """Weigh the strategies, and let those that count learn from all rows."""
+        strategies, outside = self.strategies, self.outside
         described, targets = self.described, self.targets
         shares = best_shares(
             outside.values, targets, self.cuts, classes=bool(head.classes)

@@ -110,11 +110,12 @@ def _strategies(card: Mapping[str, Any]) -> str:
         for name, error in card["trials"].items()
     ]
     sources = ", ".join(one["name"] for one in card["sources"]) or "none"
-    known = ", ".join(card["sources_known"]) or "none"
-    return (
-        f"{html_table(rows)}<p>Source of calculated knowledge: {escape(sources)} "
-        f"(known: {escape(known)}).</p>"
-    )
+    offered = ", ".join(card["sources_offered"])
+    chosen = (
+        f" Chosen by score among {escape(offered)}; each fold above chose for itself."
+        if offered else ""
+    )  # fmt: skip
+    return f"{html_table(rows)}<p>Sources of calculated knowledge: {escape(sources)}.{chosen}</p>"
 
 
 def _provenance(card: Mapping[str, Any]) -> str:

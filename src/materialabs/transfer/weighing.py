@@ -30,7 +30,7 @@ ROUNDS: Final = 20
 """Of weighted least squares, which lead to the least absolute error."""
 
 SMALL: Final = 0.05
-"""Errors below this part of the median weigh as if they were as large."""
+"""Errors below this part of the mean weigh as if they were as large."""
 
 
 def best_shares(
@@ -101,7 +101,7 @@ def absolute_shares(values: Floats, targets: Floats, pull: float) -> Floats:
     for _ in range(ROUNDS):
         shares = squared_shares(values, targets, pull, weights)
         wrong = np.abs(np.tensordot(shares, values, axes=1) - targets).mean(axis=1)
-        least = SMALL * np.median(wrong)
+        least = SMALL * wrong.mean()
         if least <= 0:
             break
         weights = 1.0 / np.maximum(wrong, least)
