@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from materialabs.transfer.gaussian_process import Process, surprise, tuned
+from materialabs.transfer.gaussian_process import Process, _squares, surprise, tuned
 
 
 def made(rows: int = 80) -> tuple[list[np.ndarray], np.ndarray]:
@@ -58,6 +58,17 @@ def test_equal_rows_are_borne_at_any_strength() -> None:
     value, slopes = surprise(np.array([5.0, 0.0, 35.0, -30.0]), squares, targets, np.zeros(4))
     assert np.isfinite(value)
     assert np.isfinite(slopes).all()
+
+
+def test_equal_rows_are_borne_at_any_length() -> None:
+    """What rounding leaves of the distance of equal rows must not count at short lengths."""
+    random = np.random.default_rng(4)
+    rows = np.repeat(random.normal(size=(30, 130)), 12, axis=0).astype(np.float32)
+    squares = [_squares(rows, rows), np.zeros((360, 360))]
+    assert (squares[0][:12, :12] == 0).all()
+    logs = np.array([-10.0, 0.0, 10.0, -10.0])
+    value, _ = surprise(logs, squares, random.normal(size=(360, 1)), np.zeros(4))
+    assert np.isfinite(value)
 
 
 def test_a_block_of_noise_gets_less_say_than_one_that_matters() -> None:

@@ -43,6 +43,10 @@ ROUNDING: Final = 1e-8
 BELIEF: Final = 2.0
 """Standard deviation of what is thought of each logarithm before anything is seen."""
 
+EQUAL: Final = 1e-12
+"""Squared distances below this part of the squared lengths are rounding: the rows are equal. Seen
+through a short length, what rounding leaves would make covariances indefinite."""
+
 MOST_AWAY: Final = 5.0 * BELIEF
 """How far logarithms are looked for from where they begin."""
 
@@ -279,8 +283,9 @@ def _squares(first: NDArray[np.float32], other: NDArray[np.float32]) -> Floats:
     a, b = first.astype(np.float64), other.astype(np.float64)
     if not a.shape[1]:
         return np.zeros((len(a), len(b)))
-    gaps = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2.0 * a @ b.T
-    return np.asarray(np.maximum(gaps, 0.0) / a.shape[1])
+    far = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)
+    gaps = far - 2.0 * a @ b.T
+    return np.asarray(np.where(gaps > EQUAL * far, gaps, 0.0) / a.shape[1])
 
 
 def _spread(values: Floats) -> Floats:
