@@ -14,7 +14,7 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.descriptors import Descriptors
 from materialabs.errors import FileError, FormulaError, InputError
 from materialabs.levels import Level
-from materialabs.networks.heads import Head
+from materialabs.networks.heads import NO_UNIT, Head
 from materialabs.networks.labelled_tables import FORMULAS, MISSING, listed, read_rows
 from materialabs.networks.targets import ENERGIES, target_of
 from materialabs.transfer.folds import compound_labels
@@ -169,12 +169,15 @@ def repeated(measured: Measurements) -> list[str]:
     gaps = np.array([np.ptp(measured.targets[member == one], axis=0).max() for one in several])
     scale = max(float(np.abs(measured.targets).max()), 1e-300)
     differing = gaps > SAME * scale
-    text = f"{len(several)} formulas occur more than once under the same conditions"
+    count = "1 formula occurs" if len(several) == 1 else f"{len(several)} formulas occur"
+    text = f"{count} more than once under the same conditions"
     if differing.any():
         worst = str(names[several[int(np.argmax(gaps))]]).partition("|")[0]
+        unit = measured.head.predicted_unit
+        most = f"{gaps.max():.3g}" + ("" if unit == NO_UNIT else f" {unit}")
         how = "with different classes" if measured.head.classes else (
-            f"with values that differ, by {np.median(gaps):.3g} in the median and by "
-            f"{gaps.max():.3g} {measured.head.predicted_unit} at most ({worst})"
+            f"with values that differ, by {np.median(gaps):.3g} in the median and by {most} at "
+            f"most ({worst})"
         )  # fmt: skip
         text += f", {int(differing.sum())} of them {how}"
     return [f"{text}: all are kept, as repeated measurements, on one side of every fold"]
