@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.harness import data_folder
 from benchmarks.measured_tables import Task
 from benchmarks.peers import keep
-from materialabs.transfer.choosing import suiting
+from materialabs.transfer.choosing import offered_scores, suiting
 from materialabs.transfer.described import STATISTICS, Described
 from materialabs.transfer.folds import inner_folds
 from materialabs.transfer.learning import Answers, Trial
@@ -194,7 +194,9 @@ def ours(sources: Mapping[str, str], strangers: Mapping[str, str] | None = None)
 
     def chosen(fit: Fit) -> dict[str, tuple[Strategy, ...]]:
         return {
-            name: strategies_for(suiting(fit.learned, fit.targets, some, fit.groups))
+            name: strategies_for(
+                suiting(offered_scores(fit.learned, fit.targets, some, fit.groups))
+            )
             for name, some in variants.items()
         }
 

@@ -10,7 +10,7 @@ merely tells compounds apart must not look good.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -73,24 +73,22 @@ def source_scores(
     return found
 
 
-def best_source(
+def offered_scores(
     described: Described, targets: Floats, names: Sequence[str], groups: Rows | None = None
-) -> str:
-    """The source of the highest score; parameters as in :func:`source_scores`."""
-    scores = source_scores(described, targets, names, groups)
-    return max(scores, key=scores.__getitem__)
-
-
-def suiting(
-    described: Described, targets: Floats, names: Sequence[str], groups: Rows | None = None
-) -> list[str]:
-    """The source of the highest score alone; none where compounds are too few to choose by.
+) -> dict[str, float]:
+    """The score of each source; NaN where there are too few compounds, or sources, to choose by.
 
     Parameters as in :func:`source_scores`.
     """
     apart = np.arange(len(described)) if groups is None else groups
-    if len(names) < 2:
-        return list(names)
-    if len(np.unique(apart)) < FEWEST:
-        return []
-    return [best_source(described, targets, names, groups)]
+    if len(names) < 2 or len(np.unique(apart)) < FEWEST:
+        return dict.fromkeys(names, float("nan"))
+    return source_scores(described, targets, names, groups)
+
+
+def suiting(scores: Mapping[str, float]) -> list[str]:
+    """What to learn with: the source of the highest score, or the only one, or none."""
+    known = {name: score for name, score in scores.items() if not np.isnan(score)}
+    if known:
+        return [max(known, key=known.__getitem__)]
+    return list(scores) if len(scores) == 1 else []

@@ -13,7 +13,7 @@ import numpy as np
 from materialabs.errors import InputError, NotFound, ResourceError
 from materialabs.networks.cards import versions
 from materialabs.networks.model_files import CARD, read_card
-from materialabs.transfer.choosing import suiting
+from materialabs.transfer.choosing import offered_scores, suiting
 from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import background_of
 from materialabs.transfer.folds import compound_labels, plan_folds
@@ -130,9 +130,11 @@ def fit_measurements(
     described = describe(measured.compositions, sources, measured.conditions)
     names = [one.name for one in sources]
     plan = plan_folds(measured.compositions, folds, seed=seed)
-    learner = learner_of(measured, names, choose=choose, seed=seed)
+    chosen: list[list[str]] = []
+    learner = learner_of(measured, names, choose=choose, seed=seed, said=chosen.append)
     judged = judge(described, measured.targets, plan, learner, sources=sources, progress=progress)
-    used = suiting(described, measured.targets, names, plan.groups) if choose else names
+    scores = offered_scores(described, measured.targets, names, plan.groups) if choose else {}
+    used = suiting(scores) if choose else names
     learned = learn(
         described, measured.targets, measured.head, plan.groups, strategies_for(used), seed=seed
     )
@@ -142,7 +144,8 @@ def fit_measurements(
         "background": background_of(measured.compositions),
         "folds": f"{len(plan.outer)} folds by {folds}, seed {seed}",
         "metrics": figures_of(measured, judged),
-        "sources_offered": names if choose else [],
+        "sources_offered": scores,
+        "sources_of_folds": chosen,
         "versions": versions(),
     }
     model = write_model(folder, learned, [one for one in sources if one.name in used], card)

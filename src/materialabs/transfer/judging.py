@@ -14,7 +14,7 @@ from materialabs.networks import cards
 from materialabs.networks.splits import Split
 from materialabs.predictions import Prediction
 from materialabs.progress import track
-from materialabs.transfer.choosing import suiting
+from materialabs.transfer.choosing import offered_scores, suiting
 from materialabs.transfer.described import Described
 from materialabs.transfer.folds import FoldPlan
 from materialabs.transfer.learning import learn
@@ -88,8 +88,9 @@ def judge(
 
 
 def learner_of(
-    measured: Measurements, sources: Sequence[str], *, choose: bool = True, seed: int = 0
-) -> Learner:
+    measured: Measurements, sources: Sequence[str], *, choose: bool = True, seed: int = 0,
+    said: Callable[[list[str]], None] | None = None,
+) -> Learner:  # fmt: skip
     """The learner that this room is about: strategies weighed by nested validation.
 
     Parameters
@@ -102,10 +103,16 @@ def learner_of(
         Learn with the source that suits the rows best, and not with all at once.
     seed
         The same seed learns the same.
+    said
+        Is told which sources were learned with, each time that it learns.
     """
 
     def predict(learned: Described, targets: Floats, groups: Rows, judged: Described) -> Prediction:
-        used = suiting(learned, targets, sources, groups) if choose else sources
+        used = list(sources)
+        if choose:
+            used = suiting(offered_scores(learned, targets, sources, groups))
+        if said is not None:
+            said(used)
         strategies = strategies_for(used)
         found = learn(learned, targets, measured.head, groups, strategies, seed=seed)
         return found.told(judged)

@@ -50,7 +50,7 @@ def report_text(model: TransferModel, measured: Measurements, judged: Judged) ->
         f"<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"
         f"<title>{escape(model.name)}</title><style>{model_report.STYLE}</style>"
         f"<script>{get_plotlyjs()}</script></head><body><h1>Model {escape(model.name)}</h1>"
-        f"{lead}{body}<h2>Folds</h2>{_folds(figures['folds'])}"
+        f"{lead}{body}<h2>Folds</h2>{_folds(figures['folds'], card)}"
         f"<h2>What it is made of</h2>{_strategies(card)}"
         f"<h2>Data and versions</h2>{_provenance(card)}</body></html>\n"
     )
@@ -99,8 +99,11 @@ def _classes(model: TransferModel, figures: Mapping[str, Any]) -> str:
     )
 
 
-def _folds(folds: Sequence[Mapping[str, float]]) -> str:
-    return html_table([{"fold": number + 1, **fold} for number, fold in enumerate(folds)])
+def _folds(folds: Sequence[Mapping[str, float]], card: Mapping[str, Any]) -> str:
+    rows: list[dict[str, Any]] = [{"fold": number + 1, **fold} for number, fold in enumerate(folds)]
+    for row, names in zip(rows, card["sources_of_folds"], strict=True):
+        row["learned with"] = _listed(names)
+    return html_table(rows)
 
 
 def _strategies(card: Mapping[str, Any]) -> str:
@@ -109,13 +112,16 @@ def _strategies(card: Mapping[str, Any]) -> str:
         {"strategy": name, "error inside the table": error, "used": "yes" if name in used else "no"}
         for name, error in card["trials"].items()
     ]
-    sources = ", ".join(one["name"] for one in card["sources"]) or "none"
-    offered = ", ".join(card["sources_offered"])
-    chosen = (
-        f" Chosen by score among {escape(offered)}; each fold above chose for itself."
-        if offered else ""
-    )  # fmt: skip
-    return f"{html_table(rows)}<p>Sources of calculated knowledge: {escape(sources)}.{chosen}</p>"
+    sources = _listed([one["name"] for one in card["sources"]])
+    told = f"<p>Sources of calculated knowledge: {escape(sources)}."
+    if card["sources_offered"]:
+        told += " The one of the highest score was taken; each fold above chose for itself."
+    scores = [{"source": name, "score": score} for name, score in card["sources_offered"].items()]
+    return f"{html_table(rows)}{told}</p>{html_table(scores)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _provenance(card: Mapping[str, Any]) -> str:
