@@ -23,7 +23,7 @@ from materialabs.crystals.prototypes import prototypes
 from materialabs.crystals.references import reference_crystals
 from materialabs.discovery import archive
 from materialabs.discovery.campaign import Campaign, discover
-from materialabs.discovery.candidates import make_candidates
+from materialabs.discovery.candidates import from_templates, make_candidates
 from materialabs.discovery.constraints import Constraints
 from materialabs.discovery.request import CampaignRequest
 from materialabs.discovery.results import relaxed_bytes, result_document
@@ -237,7 +237,8 @@ def truth_of(target: Target, snapshot: Snapshot, oracle: BaseOracle) -> Truth:
     elements = bare(reference_crystals(target.system.split("-")))
     known = snapshot.of_system(target.system, LARGEST_KNOWN)
     request = CampaignRequest(target.system, oracle.level, constraints=CONSTRAINTS)
-    made = make_candidates(request, parents_without(target.formula), 1, known=Crystals.empty())
+    likely = from_templates(request, parents_without(target.formula))
+    made = make_candidates(request, likely, 1, known=Crystals.empty())
     same = np.flatnonzero(np.array(made.crystals.reduced_formulas()) == target.formula)
     relaxed = [
         relaxation

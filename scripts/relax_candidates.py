@@ -22,6 +22,7 @@ import argparse
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -40,11 +41,12 @@ from materialabs.crystals.files import read
 from materialabs.crystals.prototypes import prototypes
 from materialabs.crystals.references import reference_crystals
 from materialabs.discovery.acquisition import diverse
-from materialabs.discovery.candidates import make_candidates
-from materialabs.discovery.forecasting import above_all
+from materialabs.discovery.candidates import from_templates, make_candidates
+from materialabs.discovery.forecasting import Remembering, above_all
 from materialabs.discovery.parents import LARGEST_PARENT
 from materialabs.discovery.request import CampaignRequest
 from materialabs.elements import NUMBER_OF, SYMBOLS
+from materialabs.generation.candidates import Candidates
 from materialabs.generation.pool import ParentPool
 from materialabs.hull import Hull
 from materialabs.levels import Energies
@@ -71,7 +73,10 @@ LARGEST_START = 16
 """Atoms of a candidate that is relaxed at most."""
 
 LOWEST, CHANCE = 8, 6
-"""Candidates of a system that the network puts lowest, and candidates by chance."""
+"""Candidates of a system that the network puts lowest, and by chance, unless told otherwise."""
+
+FAVOURED = 16
+"""Formulas that random crystals are drawn for, as a campaign draws them."""
 
 SCALE = 0.05
 """eV/atom; how fast a candidate's worth falls with its distance from the hull of all."""
@@ -103,25 +108,47 @@ def system_of(number: int) -> tuple[str, ...]:
     return tuple(sorted(first + [str(s) for s in rng.choice(rest, size - len(first), False)]))
 
 
-def chosen_candidates(system: tuple[str, ...], number: int, model: Model) -> Crystals:
+def chosen_candidates(
+    system: tuple[str, ...], number: int, model: Model, lowest: int, chance: int
+) -> Crystals:
     """Candidates of a system: the lowest by the network, and some by chance."""
     oracle_level = oracle_by_name("chgnet").level
     request = CampaignRequest("-".join(system), oracle_level, seed=number)
-    shipped = prototypes().crystals
-    pool = ParentPool.of(shipped[shipped.counts <= LARGEST_PARENT])
-    made = make_candidates(request, pool, 1, known=reference_crystals(system)).crystals
-    made = made[made.counts <= LARGEST_START]
+    pure, asked = reference_crystals(system), Remembering(model)
+    likely = small(from_templates(request, template_pool()))
+    best = lowest_of(likely.crystals, pure, asked, FAVOURED)
+    formulas = list(dict.fromkeys(likely.crystals[best].reduced_formulas()))
+    made = small(make_candidates(request, likely, 1, known=pure, favoured=formulas)).crystals
     if not len(made):
         return made
-    told = model.predict(made, relaxed=False)
-    pure = reference_crystals(system)
-    zero = Energies(np.zeros(len(pure)), "formation", told.energies().level)
-    distance = above_all(made.compositions, Hull(pure.compositions, zero))(told.energies())
-    low = diverse(np.exp(-distance / SCALE), made.compositions, LOWEST)
+    low = lowest_of(made, pure, asked, lowest)
     others = np.setdiff1d(np.arange(len(made)), low)
     rng = np.random.default_rng([SEED, number, 1])
-    by_chance = rng.permutation(others)[:CHANCE]
+    by_chance = rng.permutation(others)[:chance]
     return made[np.concatenate([low, by_chance])].replace(columns=None, site_columns=None)
+
+
+@cache
+def template_pool() -> ParentPool:
+    """The prototypes, analysed."""
+    shipped = prototypes().crystals
+    return ParentPool.of(shipped[shipped.counts <= LARGEST_PARENT])
+
+
+def small(candidates: Candidates) -> Candidates:
+    """Those that are small enough to be relaxed in plenty."""
+    rows = np.flatnonzero(candidates.crystals.counts <= LARGEST_START)
+    return Candidates(candidates.crystals[rows], candidates.reasons)
+
+
+def lowest_of(crystals: Crystals, pure: Crystals, asked: Remembering, count: int) -> np.ndarray:
+    """Those that the network puts lowest above the hull of all, of unlike compositions."""
+    if not len(crystals):
+        return np.zeros(0, dtype=np.int64)
+    told = asked.predict(crystals).energies()
+    zero = Energies(np.zeros(len(pure)), "formation", told.level)
+    distance = above_all(crystals.compositions, Hull(pure.compositions, zero))(told)
+    return diverse(np.exp(-distance / SCALE), crystals.compositions, count)
 
 
 def known_compounds() -> Crystals:
@@ -207,6 +234,8 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=1)
     parser.add_argument("--pack", action="store_true", help="join what is there, and end")
     parser.add_argument("--model", default="energy", help="whose lowest candidates are taken")
+    parser.add_argument("--lowest", type=int, default=LOWEST, help="of a system, by the model")
+    parser.add_argument("--chance", type=int, default=CHANCE, help="of a system, by chance")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.pack:
@@ -226,7 +255,8 @@ def main() -> None:
         place = arguments.folder / f"{number:04d}-{'-'.join(system)}.npz"
         if place.exists():
             continue
-        starts, ends, energies = relax(oracle, chosen_candidates(system, number, model))
+        chosen = chosen_candidates(system, number, model, arguments.lowest, arguments.chance)
+        starts, ends, energies = relax(oracle, chosen)
         keep(place, starts, ends, energies)
         print(
             f"{number}: {'-'.join(system)}, {len(starts)} relaxed, "

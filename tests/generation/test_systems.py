@@ -10,7 +10,7 @@ from materialabs.errors import FormulaError, InputError
 from materialabs.generation.mining import mined_table
 from materialabs.generation.pool import ParentPool
 from materialabs.generation.substitution import SubstitutionTable
-from materialabs.generation.systems import candidates_for_system
+from materialabs.generation.systems import INHERITED, candidates_for_system
 
 SITES = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
 
@@ -95,11 +95,19 @@ def test_elements_give_alloys_of_two():
     assert {"Cu", "CuAu"} - set(found.reduced_formulas()) == {"Cu"}
 
 
-def test_volumes_follow_the_estimate():
+def test_volumes_follow_the_estimate_and_the_atoms_that_stay():
     found = candidates_for_system("Ba-Zr-O", POOL).crystals[0]
     template = PARENTS[POOL.crystals.ids().index(found.columns["parent"][0])]
+    assert template.reduced_formulas()[0] in ("BaTiO3", "CaZrO3")  # four of five atoms stay
     ratio = template.volumes / estimated_volumes(template.compositions)
-    assert found.volumes == pytest.approx(estimated_volumes(found.compositions) * ratio)
+    wanted = estimated_volumes(found.compositions) * ratio ** (INHERITED * 0.8)
+    assert found.volumes == pytest.approx(wanted)
+
+
+def test_nothing_of_a_volume_is_inherited_where_no_atom_stays():
+    found = candidates_for_system("Cs-Br", POOL).crystals
+    assert "NaCl" in found.columns["parent"]
+    np.testing.assert_allclose(found.volumes, estimated_volumes(found.compositions))
 
 
 def test_forms_under_pressure_lend_their_shape_and_not_their_volume():

@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from materialabs.generation.pool import ParentPool
 
 MOST_SUBSTITUTED, MOST_OF_A_SYSTEM = 8_000, 2_000
-"""Candidates from templates in one round, over all subsystems and of each."""
+"""Candidates from templates, over all subsystems and of each."""
+
+MOST_FROM_STABLE: Final = 2_000
+"""Candidates from what the campaign has found stable, over all subsystems."""
 
 SHARED_ROLES: Final = 200
 """Likeliest roles of templates that two elements share: a ThCr2Si2 type made from BaAl4, say, is
 far down the list of what is likely."""
 
-RANDOM_FORMULAS: Final = 16
-"""Formulas for which random crystals are drawn in one round."""
+RANDOM_FORMULAS: Final = 8
+"""Formulas by chance for which random crystals are drawn in one round."""
 
-RANDOM_CRYSTALS: Final = 6
-"""Random crystals of each of them."""
+RANDOM_CRYSTALS, FAVOURED_CRYSTALS = 6, 48
+"""Random crystals of each of these, and of each formula that promises most: drawing and predicting
+one takes less than a millisecond, and few of a formula's polymorphs are like any template."""
 
 LARGEST_FORMULA: Final = 10
 """Atoms in the largest formula that random crystals are drawn for."""
@@ -46,45 +50,43 @@ KEPT_COLUMNS: Final = ("parent", "probability", "generator", "substitution", "sp
 
 def make_candidates(
     request: CampaignRequest,
-    pool: ParentPool,
+    substituted: Candidates,
     number: int,
     *,
     known: Crystals,
     favoured: Sequence[str] = (),
 ) -> Candidates:
-    """Generate the candidates of a round; none is a copy of another or of a known crystal.
+    """Join the candidates of a round; none is a copy of another or of a known crystal.
 
     Parameters
     ----------
     request
         Of the campaign.
-    pool
-        Templates.
+    substituted
+        What :func:`from_templates` gave.
     number
         Of the round; another round draws other random crystals.
     known
         Crystals that were relaxed already, as they started and as they ended.
     favoured
-        Formulas that promise most: half of the random crystals are theirs.
+        Formulas that promise most: most of the random crystals are theirs.
     """
-    parts = [
-        _substituted(request, pool),
-        _random(request, number, favoured),
-    ]
-    joined = Candidates.concat([part for part in parts if len(part)])
-    for part in parts:
-        if not len(part):
-            joined.reasons.update(part.reasons)
-    if not len(joined):
-        return joined
-    allowed = request.constraints.allowed(joined.crystals)
-    reasons = joined.reasons + Counter(
+    drawn = _random(request, number, favoured)
+    return fresh(request, Candidates.concat([substituted, drawn]), known)
+
+
+def fresh(request: CampaignRequest, candidates: Candidates, known: Crystals) -> Candidates:
+    """Those that the constraints allow and that copy neither one another nor a known crystal."""
+    if not len(candidates):
+        return candidates
+    allowed = request.constraints.allowed(candidates.crystals)
+    reasons = candidates.reasons + Counter(
         {"candidate: the constraints refuse it": int((~allowed).sum())}
     )
-    crystals = _plain(joined.crystals[allowed])
-    fresh = new_among(crystals, known)
-    reasons["candidate: a copy of another or of one that was relaxed"] += len(crystals) - len(fresh)
-    return Candidates(crystals[fresh], +reasons)
+    crystals = _plain(candidates.crystals[allowed])
+    kept = new_among(crystals, known)
+    reasons["candidate: a copy of another or of one that was relaxed"] += len(crystals) - len(kept)
+    return Candidates(crystals[kept], +reasons)
 
 
 def new_among(crystals: Crystals, known: Crystals) -> NDArray[np.int64]:
@@ -110,14 +112,36 @@ def subsystems(request: CampaignRequest) -> list[str]:
     ]
 
 
-def _substituted(request: CampaignRequest, pool: ParentPool) -> Candidates:
+def from_templates(
+    request: CampaignRequest, templates: Crystals | ParentPool, most: int = MOST_SUBSTITUTED
+) -> Candidates:
+    """Substitute the elements of all subsystems into templates, the likeliest first.
+
+    Templates and what a campaign finds itself are asked apart: its own stable crystals are the
+    likeliest parents by far, and their offspring would crowd out what was promising before.
+
+    Parameters
+    ----------
+    request
+        Of the campaign.
+    templates
+        Of any elements.
+    most
+        Candidates at most, over all subsystems.
+    """
+    from materialabs.generation.pool import ParentPool
     from materialabs.generation.systems import candidates_for_system
 
+    if not len(templates):
+        return Candidates(Crystals.empty())
+    pool = templates if isinstance(templates, ParentPool) else ParentPool.of(templates)
     systems = subsystems(request)
-    share = min(MOST_OF_A_SYSTEM, max(1, MOST_SUBSTITUTED // max(len(systems), 1)))
-    most = request.constraints.max_atoms
+    share = min(MOST_OF_A_SYSTEM, max(1, most // max(len(systems), 1)))
+    largest = request.constraints.max_atoms
     found = [
-        candidates_for_system(system, pool, limit=share, most_atoms=most, shared_roles=SHARED_ROLES)
+        candidates_for_system(
+            system, pool, limit=share, most_atoms=largest, shared_roles=SHARED_ROLES
+        )
         for system in systems
     ]
     joined = Candidates.concat(found)
@@ -134,7 +158,10 @@ def _random(request: CampaignRequest, number: int, favoured: Sequence[str]) -> C
     rng = np.random.default_rng([request.seed, number, FORMULA_STREAM])
     reasons: Counter[str] = Counter()
     found: list[Crystals] = []
-    for place, formula in enumerate(_formulas(request, atoms, favoured, rng)):
+    chosen = [one for one in favoured if _atoms_in(one) <= request.constraints.max_atoms]
+    others = _by_chance(request, atoms, chosen, rng)
+    counts = [FAVOURED_CRYSTALS] * len(chosen) + [RANDOM_CRYSTALS] * len(others)
+    for place, (formula, count) in enumerate(zip([*chosen, *others], counts, strict=True)):
         size = _atoms_in(formula)
         most = min(MOST_UNITS, request.constraints.max_atoms // size)
         if most < 1:
@@ -143,7 +170,7 @@ def _random(request: CampaignRequest, number: int, favoured: Sequence[str]) -> C
         groups = list(request.constraints.space_groups) or None
         try:
             drawn = airss_candidates(
-                formula, RANDOM_CRYSTALS, cells=range(1, most + 1), space_groups=groups,
+                formula, count, cells=range(1, most + 1), space_groups=groups,
                 pressure=request.constraints.pressure, seed=int(seed),
             )  # fmt: skip
         except MaterialabsError as error:
@@ -154,23 +181,21 @@ def _random(request: CampaignRequest, number: int, favoured: Sequence[str]) -> C
     return Candidates(Crystals.concat(found), reasons)
 
 
-def _formulas(
-    request: CampaignRequest, atoms: int, favoured: Sequence[str], rng: np.random.Generator
+def _by_chance(
+    request: CampaignRequest, atoms: int, chosen: Sequence[str], rng: np.random.Generator
 ) -> list[str]:
-    """Formulas to draw random crystals for: the favoured ones, and others by chance."""
+    """Formulas beside those that were chosen, drawn at random."""
     from materialabs.generation.balance import RelaxedBalance
     from materialabs.generation.formulas import formulas
 
-    chosen = [one for one in favoured if _atoms_in(one) <= request.constraints.max_atoms]
-    chosen = chosen[: RANDOM_FORMULAS // 2]
     every: list[str] = []
     for system in subsystems(request):
         kinds = system.count("-") + 1
         if atoms >= kinds:
             listed = formulas(system, atoms=atoms, rule=RelaxedBalance(), fewest_elements=kinds)
             every += [one for one in listed.reduced_formulas() if one not in chosen]
-    count = min(RANDOM_FORMULAS - len(chosen), len(every))
-    return chosen + [every[i] for i in sorted(rng.choice(len(every), count, replace=False))]
+    count = min(RANDOM_FORMULAS, len(every))
+    return [every[i] for i in sorted(rng.choice(len(every), count, replace=False))]
 
 
 def _atoms_in(formula: str) -> int:

@@ -138,9 +138,9 @@ class Mapped:
     seed
         Of the map.
     remembers
-        Whether each candidate is asked about once. An answer depends in its last digits on what
-        was asked with it, so that a campaign that must end alike however it is disturbed asks
-        anew.
+        Whether each candidate is asked about once in a campaign, and not once in a round. An
+        answer depends in its last digits on what was asked with it, so that a campaign that must
+        end alike however it is disturbed asks anew in each round.
     """
 
     model: Predictor
@@ -150,21 +150,18 @@ class Mapped:
     level_map: LevelMap | None = None
 
     def __post_init__(self) -> None:
-        self._memory = Remembering(self.model) if self.remembers else None
-
-    def _told(self, crystals: Crystals) -> Prediction:
-        if self._memory is not None:
-            return self._memory.predict(crystals)
-        return self.model.predict(crystals, relaxed=False)
+        self._memory = Remembering(self.model)
 
     def learn(self, starts: Crystals, labels: Energies) -> None:
         """Refit the map."""
-        prediction = self._told(starts)
+        if not self.remembers:
+            self._memory = Remembering(self.model)
+        prediction = self._memory.predict(starts)
         self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
 
     def judge(self, crystals: Crystals) -> Judged | None:
         """Formation energies of all."""
-        raw = self._told(crystals)
+        raw = self._memory.predict(crystals)
         energy = _learned(self.level_map).apply(raw, crystals.compositions)
         return Judged(energy, raw)
 

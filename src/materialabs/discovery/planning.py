@@ -14,7 +14,7 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.blobs import to_blobs
 from materialabs.crystals.references import reference_crystals
 from materialabs.discovery.acquisition import Promise, choose
-from materialabs.discovery.candidates import make_candidates
+from materialabs.discovery.candidates import fresh, make_candidates
 from materialabs.discovery.findings import Findings
 from materialabs.discovery.forecasting import (
     Forecaster,
@@ -28,7 +28,7 @@ from materialabs.discovery.properties import Properties
 from materialabs.discovery.request import CampaignRequest
 from materialabs.discovery.task_keys import task_keys
 from materialabs.elements import SYMBOLS
-from materialabs.generation.pool import ParentPool
+from materialabs.generation.candidates import Candidates
 from materialabs.predictions import Prediction
 from materialabs.store.tasks import Wanted
 from materialabs.store.values import level_key
@@ -40,7 +40,8 @@ MOST_GIVEN: Final = 50
 """Crystals of prototypes and store that are relaxed at most before the first candidates."""
 
 FAVOURED: Final = 8
-"""Formulas that promise most, for which more random crystals are drawn."""
+"""Formulas nearest the hull, and formulas that would be taken next: random crystals are drawn for
+both."""
 
 INTERVALS: Final = (0.5, 0.68, 0.8, 0.9, 0.95)
 """Probabilities whose intervals are kept, to look later whether they held."""
@@ -115,7 +116,7 @@ def _given(request: CampaignRequest, templates: Crystals, known: Crystals) -> Cr
 def plan_round(
     request: CampaignRequest,
     findings: Findings,
-    pool: ParentPool,
+    substituted: Candidates,
     forecaster: Forecaster,
     number: int,
     count: int,
@@ -127,8 +128,8 @@ def plan_round(
     ----------
     request, findings
         Of the campaign.
-    pool
-        Templates, the stable crystals among them.
+    substituted
+        Candidates from templates and from stable crystals.
     forecaster
         Has learned from the findings.
     number
@@ -138,21 +139,21 @@ def plan_round(
     predictors
         Of further properties, by name.
     """
-    favoured = _favoured(findings)
-    made = make_candidates(request, pool, number, known=findings.seen(), favoured=favoured)
+    seen = findings.seen()
+    likely = fresh(request, substituted, seen)
+    favoured = _nearest(findings)
+    if len(likely):
+        favoured += _coming(request, findings, likely.crystals, forecaster, number)
+    favoured = list(dict.fromkeys(favoured))
+    made = make_candidates(request, likely, number, known=seen, favoured=favoured)
     if not len(made):
         return PlannedRound([], {"candidates": 0, "refused": _reasons(made.reasons)})
     crystals = made.crystals
     judged = forecaster.judge(crystals)
-    energy = None if judged is None else judged.energy
-    distance = distance_of(energy, crystals, findings.hull)
+    distance = None if judged is None else distance_of(judged.energy, crystals, findings.hull)
     properties = Properties.of(request, crystals, predictors)
-    promise = Promise(
-        distance, crystals.compositions,
-        _gain(request, findings, distance, properties, predictors), properties.within(request),
-        _likelihood(crystals), _compounds(findings), _tried(crystals, findings),
-        distances_among_all(energy, crystals, findings.hull),
-    )  # fmt: skip
+    gain = _gain(request, findings, distance, properties, predictors)
+    promise = _promise(findings, crystals, judged, distance, gain, properties.within(request))
     choice = choose(promise, count, request.strategy, number, seed=request.seed)
     plans = [
         _lineage(crystals, row) | {"why": why} | _expected(row, judged, distance)
@@ -165,13 +166,47 @@ def plan_round(
         "candidates": len(made),
         "origins": dict(Counter(str(name) for name in made.crystals.columns["generator"])),
         "refused": _reasons(made.reasons),
-        "model": "" if energy is None else energy.model_id,
+        "model": "" if judged is None else judged.energy.model_id,
         "promising": 0 if distance is None else int((distance.mean <= 0.05).sum()),
     }
     return PlannedRound(_distinct([one for one in wanted if one.key not in done]), document)
 
 
-def _favoured(findings: Findings) -> list[str]:
+def _promise(
+    findings: Findings,
+    crystals: Crystals,
+    judged: Judged | None,
+    distance: Prediction | None,
+    gain: NDArray[np.float64] | None,
+    within: NDArray[np.float64],
+) -> Promise:
+    """What is known of candidates before they are relaxed."""
+    energy = None if judged is None else judged.energy
+    return Promise(
+        distance, crystals.compositions, gain, within, _likelihood(crystals), _compounds(findings),
+        _tried(crystals, findings), distances_among_all(energy, crystals, findings.hull),
+    )  # fmt: skip
+
+
+def _coming(
+    request: CampaignRequest,
+    findings: Findings,
+    likely: Crystals,
+    forecaster: Forecaster,
+    number: int,
+) -> list[str]:
+    """Formulas that would be taken next, were there nothing but candidates from templates.
+
+    Stability decides alone here, whatever the objectives.
+    """
+    judged = forecaster.judge(likely)
+    distance = None if judged is None else distance_of(judged.energy, likely, findings.hull)
+    promise = _promise(findings, likely, judged, distance, None, np.ones(len(likely)))
+    choice = choose(promise, FAVOURED, request.strategy, number, seed=request.seed)
+    return likely[choice.rows].reduced_formulas()
+
+
+def _nearest(findings: Findings) -> list[str]:
     """Formulas of the relaxed candidates nearest the hull."""
     order = np.argsort(findings.distances, kind="stable").tolist()
     near = [

@@ -16,6 +16,7 @@ from materialabs.crystals.batch import Crystals
 from materialabs.discovery import archive
 from materialabs.discovery.archive import CampaignRow
 from materialabs.discovery.bench import Bench, Leasing, OutOfTime
+from materialabs.discovery.candidates import MOST_FROM_STABLE, from_templates
 from materialabs.discovery.closing import round_report
 from materialabs.discovery.findings import Finding, Findings
 from materialabs.discovery.forecasting import Forecaster, Predictor
@@ -25,6 +26,7 @@ from materialabs.discovery.planning import PlannedRound, plan_references, plan_r
 from materialabs.discovery.results import record_of, relaxed_bytes, result_document
 from materialabs.discovery.watching import Silent, Watcher
 from materialabs.errors import MaterialabsError, ResourceError
+from materialabs.generation.candidates import Candidates
 from materialabs.levels import Energies
 from materialabs.oracles.oracle import Oracle
 from materialabs.oracles.relaxation import Relaxation, RelaxationSettings
@@ -92,6 +94,7 @@ class Runner:
         self._began = time.monotonic()
         self._known: KnownEntries | None = None
         self._templates: Crystals | None = None
+        self._usual: Candidates | None = None
 
     # -- the loop -------------------------------------------------------------------------------
 
@@ -166,23 +169,28 @@ class Runner:
         return planned
 
     def _planned(self, number: int, findings: Findings, left: int) -> PlannedRound:
-        from materialabs.generation.pool import ParentPool
-
         request = self.row.request
         if number == 0:
             return plan_references(
                 request, self._parents(), findings.known.crystals, self.row.budget.calls
             )
-        stable = findings.crystals(findings.found)
-        if len(stable):
-            stable = stable.with_columns(id=[f"{self.row.id} {name}" for name in stable.ids()])
         starts, labels = findings.labelled
         self.forecaster.learn(starts, labels)
-        pool = ParentPool.of(Crystals.concat([self._parents(), stable]))
         return plan_round(
-            request, findings, pool, self.forecaster, number, min(request.batch, left),
-            self.predictors,
+            request, findings, self._substituted(findings), self.forecaster, number,
+            min(request.batch, left), self.predictors,
         )  # fmt: skip
+
+    def _substituted(self, findings: Findings) -> Candidates:
+        """Candidates from templates, made once, and from what is stable by now."""
+        request = self.row.request
+        if self._usual is None:
+            self._usual = from_templates(request, self._parents())
+        stable = findings.crystals(findings.found)
+        if not len(stable):
+            return self._usual
+        stable = stable.with_columns(id=[f"{self.row.id} {name}" for name in stable.ids()])
+        return Candidates.concat([self._usual, from_templates(request, stable, MOST_FROM_STABLE)])
 
     def _parents(self) -> Crystals:
         if self._templates is None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.compositions import parse_system
+from materialabs.crystals.compositions import Compositions, parse_system
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError
 from materialabs.generation.candidates import Candidates
@@ -36,6 +36,10 @@ SHARED_ROLES: Final = 40
 
 TIGHTEST, LOOSEST = 0.75, 1.5
 """Volume of a template relative to its estimate that its candidates take over at most."""
+
+INHERITED: Final = 0.6
+"""Power of that share at which a candidate takes it over, times the part of its atoms that are
+what they were: what the estimate misses in a compound says little of others of its type."""
 
 SHARED_SHARE: Final = 0.05
 """Part of the probability given to sharing a role rather than filling it with one element:
@@ -239,8 +243,9 @@ def _shared(
 def built_assignments(pool: ParentPool, ranked: list[Assignment]) -> Crystals:
     """The crystals of assignments, in their order, scaled to their estimated volumes.
 
-    A candidate is as loose or tight as its template, within bounds: forms of elements under
-    pressure (silicon at a quarter of its usual volume) would push its atoms into one another.
+    The more of its elements a candidate keeps, the more it is as loose or tight as its template,
+    within bounds: forms of elements under pressure (silicon at a quarter of its usual volume) would
+    push its atoms into one another.
     """
     from materialabs.crystals.volumes import estimated_volumes
 
@@ -253,7 +258,8 @@ def built_assignments(pool: ParentPool, ranked: list[Assignment]) -> Crystals:
     templates, place = np.unique([one.template for one in ranked], return_inverse=True)
     known = pool.crystals[templates]
     ratio = np.clip(known.volumes / estimated_volumes(known.compositions), TIGHTEST, LOOSEST)
-    volumes = estimated_volumes(crystals.compositions) * ratio[place]
+    kept = _kept(crystals.compositions, known.compositions[place])
+    volumes = estimated_volumes(crystals.compositions) * ratio[place] ** (INHERITED * kept)
     names = known.ids()
     texts = [_described(pool, assignment) for assignment in ranked]
     return crystals.scaled(volumes).with_columns(
@@ -263,6 +269,13 @@ def built_assignments(pool: ParentPool, ranked: list[Assignment]) -> Crystals:
         orbit=[orbit for _, orbit in texts],
         generator=["systems"] * len(ranked),
     )
+
+
+def _kept(crystals: Compositions, templates: Compositions) -> NDArray[np.float64]:
+    """The part of each crystal's atoms [n] that are what they were in its template."""
+    elements = sorted({*crystals.present(), *templates.present()})
+    both = np.minimum(crystals.fractions(elements), templates.fractions(elements))
+    return np.asarray(both.sum(axis=1))
 
 
 def _cell(
