@@ -6,6 +6,9 @@
     python scripts/train_shipped_models.py ...                    # a first model of candidates
     python scripts/relax_candidates.py --folder work/candidates \
         --first 300 --systems 600 --model candidates
+    python scripts/train_shipped_models.py ...                    # a second one
+    python scripts/relax_candidates.py --folder work/candidates \
+        --first 600 --systems 950 --model candidates --lowest 16 --chance 8
     python scripts/relax_candidates.py --folder work/candidates --pack
 
 A table of compounds holds crystals near their hull. A network that has seen nothing else takes
