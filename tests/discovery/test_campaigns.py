@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from materialabs.crystals.batch import Crystals
+from materialabs.crystals.files import write
 from materialabs.crystals.prototypes import fill
 from materialabs.discovery import Campaign, Constraints, Objective, PropertyRange, discover
 from materialabs.discovery.campaign import resume
@@ -274,6 +275,19 @@ def test_stable_compounds_carry_what_is_known_of_them(finished: Campaign) -> Non
 def test_a_list_that_is_not_there_is_refused(lab: Store, emt: AseOracle, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.cif"):
         discover("Cu-Au", 9, lab, oracle=emt, known=[tmp_path / "none.cif"])
+
+
+def test_lists_given_to_a_campaign_that_exists_take_the_place_of_its_own(
+    lab: Store, emt: AseOracle, tmp_path: Path
+) -> None:
+    asked = {"oracle": emt, "model": "campaign", "constraints": Constraints(max_atoms=4)}
+    before = discover("Cu-Au", 5, lab, **asked)
+    own = tmp_path / "own.cif"
+    write(fill("L1_2", ["Cu", "Au"]), own)
+    after = discover("Cu-Au", 5, lab, **asked, known=[own])
+    assert after.id == before.id and after.row.known == (str(own),)
+    assert "own.cif (1 crystals)" in after.report(tmp_path / "r.html", folders=False).read_text()
+    assert discover("Cu-Au", 5, lab, **asked).row.known == (str(own),)
 
 
 def test_a_round_closes_only_together_with_the_opening_of_the_next(

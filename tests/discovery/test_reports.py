@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,17 @@ def test_lists_of_a_campaign_name_their_source(finished: Campaign, tmp_path: Pat
     row = finished.row
     names = [one.name for one in known_lists(finished.store, row.known_until, [str(path)])]
     assert names == ["the prototype library", "own.cif"]
+
+
+def test_a_list_that_became_unreadable_is_told_in_the_report(
+    finished: Campaign, tmp_path: Path
+) -> None:
+    own, gone = tmp_path / "own.cif", tmp_path / "gone.cif"
+    own.write_text("no crystal")
+    row = replace(finished.row, known=(str(own), str(gone)))
+    text = Campaign(finished.store, row).report(tmp_path / "r.html", folders=False).read_text()
+    assert f"The list {own} was not compared with: Nothing could be read" in text
+    assert f"The list {gone} was not compared with: There is no file" in text
 
 
 def test_costs_are_measured_and_a_perfect_chooser_is_cheapest(finished: Campaign) -> None:

@@ -94,7 +94,8 @@ def test_enthalpies_are_a_level_of_their_own() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"max_atoms": 0}, {"require": ("Li",), "forbid": ("Li",)}, {"space_groups": (231,)},
-     {"pressure": math.inf}],
+     {"pressure": math.inf}, {"pressure": -1e9}, {"pressure": 1001.0},
+     {"space_groups": (225, 216), "forbid_space_groups": (225,)}],
 )  # fmt: skip
 def test_constraints_that_mean_nothing_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):

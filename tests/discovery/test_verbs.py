@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from materialabs.cli import campaign as campaign_verbs
 from materialabs.cli import discover as discover_verb
 from materialabs.cli import worker as worker_verb
-from materialabs.errors import MaterialabsError
+from materialabs.errors import FileError, MaterialabsError
 from materialabs.store.schema import metadata  # noqa: F401 - the tables are known to SQLAlchemy
+from materialabs.store.store import Store
 
 runner = CliRunner()
 
@@ -98,7 +99,10 @@ def test_verification_is_printed_and_reported(app: typer.Typer, here: Path) -> N
         (["discover", "Cu-Au", "--oracle", "emt", "--processes", "0"], "not 0"),
         (["discover", "Tc-O", "--oracle", "gpaw"], "Tc"),
         (["discover", "Cu-Au", "--oracle", "emt", "--verify", "nonsense"], "nonsense"),
+        (["discover", "Cu-Au", "--pressure", "-1e9"], "between -100 and 1000 GPa"),
+        (["discover", "Cu-Au", "--space-group", "225", "--not-space-group", "225"], "225 is both"),
         (["campaign", "show", "nothing"], "no store"),
+        (["campaign", "resume", "nothing"], "no store"),
         (["worker"], "no store"),
     ],
 )
@@ -123,6 +127,69 @@ def test_a_wrong_call_makes_no_store(app: typer.Typer, here: Path, words: list[s
     done = runner.invoke(app, ["discover", "Cu-Au", *words])
     assert isinstance(done.exception, MaterialabsError), done.output
     assert not list(here.iterdir())
+
+
+PARTLY_FILLED = """data_partly
+_cell_length_a 3.9
+_cell_length_b 3.9
+_cell_length_c 3.9
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Cu1 Cu 0 0 0 0.5
+Au1 Au 0 0 0 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("no crystal", "Nothing could be read"), (PARTLY_FILLED, "no crystal whose sites are all"),
+     (None, "There is no file")],
+)  # fmt: skip
+def test_a_list_that_cannot_be_compared_with_is_refused_before_a_store_is_made(
+    app: typer.Typer, here: Path, text: str | None, said: str
+) -> None:
+    if text is not None:
+        (here / "list.cif").write_text(text)
+    done = runner.invoke(app, ["discover", "Cu-Au", *SMALL, "--known", "list.cif"])
+    assert isinstance(done.exception, FileError), done.output
+    assert said in str(done.exception) and "list.cif" in str(done.exception)
+    assert {path.name for path in here.iterdir()} <= {"list.cif"}
+
+
+def test_a_campaign_without_a_hull_ends_as_failed_with_its_report(
+    app: typer.Typer, here: Path
+) -> None:
+    words = ["discover", "Mg-O", *SMALL, "--verify", "python:tests.discovery.logged_emt:second_emt"]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 1, done.output
+    assert "The campaign stopped: without an energy of Mg" in done.stderr
+    assert (here / "Mg-O.html").exists()
+    listed = json.loads(runner.invoke(app, ["campaign", "list", "--json"]).stdout)
+    assert runner.invoke(app, ["campaign", "resume", listed[0]["id"], "--json"]).exit_code == 1
+
+
+def test_an_unknown_campaign_makes_neither_store_nor_key(app: typer.Typer, here: Path) -> None:
+    done = runner.invoke(app, ["campaign", "resume", "0123456789", "--store", "typo.db"])
+    assert "no store at typo.db" in str(done.exception)
+    assert not list(here.iterdir())
+
+
+def test_a_store_without_campaigns_says_so(app: typer.Typer, here: Path) -> None:
+    with Store(here / "lab.db", keys=here / "keys"):
+        pass
+    done = runner.invoke(app, ["campaign", "list"])
+    assert done.exit_code == 0
+    assert "no campaign in lab.db" in done.stderr
+    assert json.loads(runner.invoke(app, ["campaign", "list", "--json"]).stdout) == []
 
 
 def test_a_store_at_another_level_is_named_with_both(app: typer.Typer, here: Path) -> None:

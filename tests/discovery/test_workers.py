@@ -8,6 +8,7 @@ import pytest
 
 from materialabs.crystals.batch import Crystals
 from materialabs.discovery import Constraints, discover, work
+from materialabs.discovery.archive import listed
 from materialabs.errors import InputError, NotFound
 from materialabs.levels import Level
 from materialabs.oracles.calculators import AseOracle
@@ -65,7 +66,8 @@ def test_answers_of_a_worker_are_signed_when_the_campaign_goes_on(
     stopped: Store, emt: AseOracle
 ) -> None:
     entries = len(list(stopped.entries()))
-    worked = work(stopped, oracle=emt, idle_seconds=1.0)
+    (row,) = listed(stopped)
+    worked = work(stopped, row.id, oracle=emt, idle_seconds=1.0)
     assert worked.relaxations > 0
     assert answered(stopped, worked.campaign) == worked.relaxations
     assert len(list(stopped.entries())) == entries  # a worker signs nothing
@@ -76,8 +78,6 @@ def test_answers_of_a_worker_are_signed_when_the_campaign_goes_on(
 
 
 def test_ctrl_c_stops_a_campaign_and_says_so(stopped: Store) -> None:
-    from materialabs.discovery.archive import listed
-
     (row,) = listed(stopped)
     assert row.state == "stopped"
     assert "by hand" in row.reason
@@ -112,17 +112,42 @@ def done(store: Store) -> list[str]:
 
 def test_a_worker_refuses_another_level(stopped: Store) -> None:
     with pytest.raises(InputError, match="stands at"):
-        work(stopped, oracle=AseOracle("emt", level=Level("other")))
+        work(stopped, listed(stopped)[0].id, oracle=AseOracle("emt", level=Level("other")))
 
 
 def test_a_worker_opens_no_program_because_a_store_says_so(stopped: Store) -> None:
     with pytest.raises(InputError, match="--oracle"):
-        work(stopped)
+        work(stopped, listed(stopped)[0].id)
 
 
 def test_without_a_running_campaign_there_is_no_work(lab: Store, emt: AseOracle) -> None:
     with pytest.raises(NotFound, match="materialabs discover"):
         work(lab, oracle=emt)
+
+
+def test_a_worker_without_an_id_joins_no_stopped_campaign(stopped: Store, emt: AseOracle) -> None:
+    (row,) = listed(stopped)
+    with pytest.raises(NotFound, match=f"running; {row.id} is stopped: go on with it"):
+        work(stopped, oracle=emt)
+
+
+class Looking(AseOracle):
+    """Writes down in which state the campaigns of a store are while it is asked."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__("emt")
+        self.store = store
+        self.states: set[str] = set()
+
+    def evaluate(self, crystals: Crystals) -> Evaluation:
+        self.states |= {row.state for row in listed(self.store)}
+        return super().evaluate(crystals)
+
+
+def test_a_stopped_campaign_that_goes_on_runs_so_that_workers_find_it(stopped: Store) -> None:
+    oracle = Looking(stopped)
+    discover("Cu-Au", 9, stopped, oracle=oracle, model="campaign")
+    assert oracle.states == {"running"}
 
 
 def test_a_saved_state_is_continued(lab: Store, emt: AseOracle) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from materialabs.crystals.batch import Crystals
+from materialabs.crystals.occupancy import Occupancy
 from materialabs.crystals.protostructure import protostructure_labels, prototype_labels
 from materialabs.networks.distortions import RATTLE, borrowed, fitted_volumes, shaken
 from tests.networks.test_graphs import random_crystal, rock_salt
@@ -41,6 +42,17 @@ def test_a_borrowed_copy_keeps_formula_and_type() -> None:
     assert protostructure_labels(copies.crystals) == protostructure_labels(
         crystals.take(copies.original)
     )
+
+
+def test_a_borrowed_copy_of_a_batch_with_an_occupancy_table_is_the_same() -> None:
+    """The table stays when disordered crystals are taken out of a batch."""
+    crystals, rows = family(), np.arange(6)
+    tabled = crystals.replace(occupancy=Occupancy.full(crystals.numbers))
+    types = prototype_labels(crystals)
+    plain = borrowed(crystals, rows, rows, types, seed=0).crystals
+    found = borrowed(tabled, rows, rows, types, seed=0).crystals
+    assert found.reduced_formulas() == plain.reduced_formulas()
+    np.testing.assert_array_equal(found.lattice, plain.lattice)
 
 
 def test_roles_follow_the_amounts_and_not_the_place_in_the_cell() -> None:

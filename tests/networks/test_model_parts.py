@@ -23,7 +23,7 @@ from materialabs.networks.labelled_tables import read_labelled, read_rows
 from materialabs.networks.members import usual_recipe
 from materialabs.networks.models import probabilities
 from materialabs.networks.splits import random
-from materialabs.networks.targets import target_of
+from materialabs.networks.targets import target_of, texts_among_numbers
 from materialabs.networks.training_data import Parts
 from materialabs.networks.volume_trials import ONE, TrialError, VolumeTrial, chosen, tried
 from materialabs.predictions import Prediction
@@ -194,14 +194,62 @@ def test_numbers_in_another_notation_are_no_classes(texts: list[str]) -> None:
         target_of("gap", texts)
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2.76 eV", "0 eV"], ["2.76eV/atom", "1 eV/atom"], ["300 K", "77 K"], ["120 GPa", "98GPa"],
+        ["5 W/(m K)", "3W/mK"], ["5%", "10 wt%"], ["90 °C", "120°C"], ["1200 cm-1", "100 cm^-1"],
+        [">2.76", "<1.1"], ["~1.2", "≈ 0.3"], ["≤5", "≥ 4.1"], ["1.2-1.4", "2–2.2"],
+        ["1.5 foo", "2.5 foo"], ["2.76 eV"] * 30 + ["1.16 eV"] * 30,
+    ],
+)  # fmt: skip
+def test_numbers_with_a_unit_a_bound_or_a_range_are_no_classes(texts: list[str]) -> None:
+    with pytest.raises(InputError, match="numbers written as"):
+        target_of("gap", texts)
+
+
 @pytest.mark.parametrize("texts", [["1_1", "2_1"], ["3D", "2H"], ["4/mmm", "6/mmm"]])
 def test_names_with_digits_are_classes(texts: list[str]) -> None:
     assert target_of("phase", texts)[0].classes == tuple(sorted(texts))
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["3d", "4f"], ["1T", "2H"], ["2Ha", "2Hc"], ["15R", "4H"], ["P-1", "Fm-3m"], ["3m", "-3m"],
+        ["6mm", "-42m"], ["4a", "24e"], ["A2-B1", "B1-A2"], ["2H-MoS2", "1T-MoS2"], ["2+", "3+"],
+        ["2D", "2.5D", "3D"], ["1-2-3", "1-1-1"], ["4-fold", "6-fold"], ["1bar", "4bar"],
+    ],
+)  # fmt: skip
+def test_names_of_phases_groups_and_sites_are_classes(texts: list[str]) -> None:
+    assert target_of("phase", texts)[0].classes == tuple(sorted(texts))
+
+
+def test_ranges_that_recur_are_classes() -> None:
+    texts = ["<0.5", "0.5-1.0", ">1.0"] * 10
+    assert target_of("gap", texts)[0].classes == ("0.5-1.0", "<0.5", ">1.0")
+
+
 def test_a_logarithm_of_zero_is_refused_with_its_row() -> None:
     with pytest.raises(InputError, match="in row 2: only values above zero"):
         target_of("modulus", [1.0, 0.0], logarithm=True)
+
+
+def test_rows_are_called_as_in_their_file() -> None:
+    with pytest.raises(InputError, match=r"'n\.d\.' \(row 7\)"):
+        target_of("modulus", [1.0, "n.d."], rows=[3, 7])
+    with pytest.raises(InputError, match="in row 7: a finite number"):
+        target_of("modulus", [1.0, float("inf")], rows=[3, 7])
+    with pytest.raises(InputError, match="in row 7: only values above zero"):
+        target_of("modulus", [1.0, 0.0], logarithm=True, rows=[3, 7])
+
+
+@pytest.mark.parametrize(
+    ("values", "places"),
+    [([1.0, "n.d.", None, "2"], [1]), (["a", "b"], []), ([True, 1, 0], []), ([1, 2], [])],
+)
+def test_texts_among_numbers_are_found(values: list[object], places: list[int]) -> None:
+    assert texts_among_numbers(values) == places
 
 
 def test_registered_names_bring_their_unit() -> None:
@@ -248,6 +296,12 @@ def test_rows_with_a_broken_formula_are_left_out_and_told(tmp_path: Path) -> Non
     path.write_text("formula,gap\nMgO,4.4\nXyz,1\n")
     found = read_labelled(path)
     assert len(found.inputs) == 1 and "1 rows without a readable formula" in found.notes[0]
+
+
+def test_broken_formulas_are_told_with_their_row_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("formula,gap\nMgO,4.4\n\n,\nXyz,1\n")
+    assert "row 4:" in read_labelled(path).notes[0]
 
 
 def test_structures_and_rows_that_do_not_fit_are_refused(tmp_path: Path) -> None:

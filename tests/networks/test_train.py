@@ -19,6 +19,7 @@ import torch
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.files import write
+from materialabs.crystals.occupancy import Occupancy
 from materialabs.errors import (
     FileError,
     InputError,
@@ -232,6 +233,22 @@ def test_rows_whose_target_is_nan_are_left_out(tmp_path: Path) -> None:
     table = formula_table(tmp_path / "t.csv", 60, gap=gaps)
     model = train(table, "gap", out=tmp_path / "m", members=1, epochs=1, split="random")
     assert model.card["data"]["rows"] == 45
+
+
+def test_a_crystal_with_partial_occupancies_is_left_out(tmp_path: Path) -> None:
+    crystals = crystals_of(45)
+    first = crystals[0].replace(
+        occupancy=Occupancy(np.arange(3), crystals.numbers[:2], np.array([0.5, 1.0]))
+    )
+    mixed = Crystals.concat([first, crystals[1:]])
+    mixed = mixed.with_columns(ionic=ionic_energies(crystals).tolist())
+    write(mixed, tmp_path / "t.json")
+    model = train(
+        tmp_path / "t.json", "ionic", out=tmp_path / "m", members=1, epochs=1, split="random"
+    )
+    assert model.card["data"]["rows"] == 44
+    (note,) = model.card["data"]["notes"]
+    assert note == "1 of 45 rows have no value or partly occupied sites: left out"
 
 
 def test_an_infinite_target_is_named_with_its_row(tmp_path: Path) -> None:

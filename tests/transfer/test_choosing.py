@@ -7,7 +7,7 @@ from sklearn.gaussian_process.kernels import Matern
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.descriptors import Descriptors
 from materialabs.errors import InputError
-from materialabs.transfer.choosing import best_source, source_scores, suiting
+from materialabs.transfer.choosing import offered_scores, source_scores, suiting
 from materialabs.transfer.described import PHYSICAL, Described, no_conditions
 from materialabs.transfer.gaussian_process import left_out
 from materialabs.transfer.sources import features_of, values_of
@@ -33,7 +33,7 @@ def test_the_source_that_the_values_follow_is_chosen(rows: int) -> None:
     table, targets = described(rows)
     scores = source_scores(table, targets, ["bad", "good"])
     assert scores["good"] > scores["bad"]
-    assert best_source(table, targets, ["bad", "good"]) == "good"
+    assert suiting(scores) == ["good"]
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -76,7 +76,8 @@ def test_values_that_never_differ_and_too_few_rows() -> None:
 
 def test_one_source_is_no_choice_and_one_compound_chooses_none() -> None:
     table, targets = described(30)
-    assert suiting(table, targets, ["bad", "good"]) == ["good"]
-    assert suiting(table, targets, ["bad"]) == ["bad"]
-    assert suiting(table, targets, []) == []
-    assert suiting(table, targets, ["bad", "good"], np.zeros(30, dtype=np.int64)) == []
+    assert suiting(offered_scores(table, targets, ["bad", "good"])) == ["good"]
+    assert suiting(offered_scores(table, targets, ["bad"])) == ["bad"]
+    assert suiting(offered_scores(table, targets, [])) == []
+    one = np.zeros(30, dtype=np.int64)
+    assert suiting(offered_scores(table, targets, ["bad", "good"], one)) == []

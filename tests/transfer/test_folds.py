@@ -71,3 +71,20 @@ def test_other_compounds_keep_names_of_their_own() -> None:
 def test_traces_of_an_element_are_kept() -> None:
     found = compound_labels(Compositions.parse(["Fe0.7Mn0.2997C0.0002N0.0001"]))
     assert found == ["Mn0.3Fe0.7C0.001N0.001"]
+
+
+def test_few_compounds_are_cut_into_few_folds() -> None:
+    three = Compositions.parse(["NaCl", "KCl", "MgO"] * 8)
+    assert len(plan_folds(three, "formula").outer) == 3
+
+
+@pytest.mark.parametrize(("kind", "what"), [("formula", "compound"), ("system", "chemical system")])
+def test_one_compound_cannot_be_judged_on_others(kind: str, what: str) -> None:
+    with pytest.raises(InputError, match=f"All rows are of one {what}") as caught:
+        plan_folds(Compositions.parse(["NaCl"] * 30), kind)
+    assert caught.value.code == "transfer.folds"
+
+
+def test_inside_one_compound_the_rows_are_cut() -> None:
+    cuts = inner_folds(np.zeros(20, dtype=np.int64))
+    assert sorted(np.concatenate([cut.test for cut in cuts]).tolist()) == list(range(20))

@@ -138,7 +138,7 @@ def test_measured_formation_energies_are_at_the_level_of_experiment(tmp_path: Pa
     place = tmp_path / "t.csv"
     lines = [f"{one},{-0.1 * number}" for number, one in enumerate(formulas_of(30))]
     place.write_text("formula,formation_energy\n" + "\n".join(lines))
-    head = read_measurements(place, "formation_energy").head
+    head = read_measurements(place, "formation_energy", unit="eV/atom").head
     assert head.kind == "formation" and str(head.level) == "experiment"
 
 
@@ -153,3 +153,113 @@ def test_fractions_are_taken_as_relative_if_asked(tmp_path: Path) -> None:
     place.write_text("formula,gap\n" + "\n".join(lines) + "\nAl0.5Ni0.3,1\n")
     found = read_measurements(place, "gap", normalise=True)
     assert len(found) == 41 and "taken as relative (row 41)" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", ["formation_energy_per_atom", "e_form_per_atom",
+                                  "formation_energy_peratom", "energy_per_atom"])  # fmt: skip
+def test_energies_whose_name_says_the_unit_are_at_the_level_of_experiment(
+    tmp_path: Path, name: str
+) -> None:
+    head = read_measurements(energies(tmp_path / "t.csv", name), name).head
+    kind = "total" if name == "energy_per_atom" else "formation"
+    assert (head.unit, head.kind, str(head.level)) == ("eV/atom", kind, "experiment")
+
+
+@pytest.mark.parametrize(("unit", "told"), [("", "1"), ("kJ/mol", "kJ/mol")])
+@pytest.mark.parametrize("name", ["energy", "formation_energy"])
+def test_no_unit_of_an_energy_is_guessed(tmp_path: Path, name: str, unit: str, told: str) -> None:
+    head = read_measurements(energies(tmp_path / "t.csv", name), name, unit=unit).head
+    assert (head.unit, head.kind, head.level) == (told, None, None)
+
+
+def energies(path: Path, name: str) -> Path:
+    """A CSV of energies in a column of this name."""
+    lines = [f"{one},{-0.1 * number}" for number, one in enumerate(formulas_of(30))]
+    path.write_text(f"formula,{name}\n" + "\n".join(lines))
+    return path
+
+
+def test_a_class_that_no_row_has_is_left_out(tmp_path: Path) -> None:
+    place = tmp_path / "t.csv"
+    good = [f"{one},{'ab'[number % 2]}" for number, one in enumerate(formulas_of(30))]
+    place.write_text("formula,phase\n" + "\n".join([*good, "Xx2O,c"]))
+    found = read_measurements(place, "phase", skip_bad=True)
+    assert found.head.classes == ("a", "b") and found.targets.shape == (30, 2)
+    assert any("no row that is kept is 'c'" in note for note in found.notes)
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "t.csv"
+    good = [f"{one},a" for one in formulas_of(30)]
+    place.write_text("formula,phase\n" + "\n".join([*good, "Xx2O,c"]))
+    with pytest.raises(InputError, match="'phase' that is kept is 'a'") as caught:
+        read_measurements(place, "phase", skip_bad=True)
+    assert caught.value.code == "target.constant"
+
+
+def test_a_condition_that_never_changes_is_noted(tmp_path: Path) -> None:
+    place = write_table(tmp_path / "t.csv", 30, kelvin=[300] * 30)
+    [note] = read_measurements(place, "ionicity", conditions=["kelvin"]).notes
+    assert "'kelvin' is 300 in every row" in note
+
+
+def test_a_condition_that_no_strategy_can_hold_is_refused(tmp_path: Path) -> None:
+    place = write_table(tmp_path / "t.csv", 30, kelvin=[1e300, *range(29)])
+    with pytest.raises(InputError, match=r"1e\+300 in row 1: numbers up to 1e\+30"):
+        read_measurements(place, "ionicity", conditions=["kelvin"])
+
+
+def test_a_condition_in_the_unit_of_the_target_is_found_below_its_logarithm(
+    tmp_path: Path,
+) -> None:
+    formulas = formulas_of(30)
+    values = 10.0 ** (-ionicity_of(formulas))
+    lines = [f"{one},{y},{1000 * y}" for one, y in zip(formulas, values, strict=True)]
+    (tmp_path / "t.csv").write_text("formula,siemens,milli\n" + "\n".join(lines))
+    with pytest.raises(InputError, match="'milli' is the target in other words"):
+        read_measurements(tmp_path / "t.csv", "siemens", conditions=["milli"], logarithm=True)
+
+
+def test_rows_are_numbered_as_in_the_file_with_blank_ones(tmp_path: Path) -> None:
+    place = table(tmp_path / "t.csv", "\n,\nNa(Cl,1\nNaF,2\n")
+    with pytest.raises(FormulaError, match="row 33"):
+        read_measurements(place, "gap")
+    assert read_measurements(place, "gap", skip_bad=True).rows.tolist() == [*range(1, 31), 34]
+
+
+def test_a_cell_of_several_lines_is_in_one_row(tmp_path: Path) -> None:
+    place = tmp_path / "t.csv"
+    good = [f'{one},{number},"first\nsecond"' for number, one in enumerate(formulas_of(30))]
+    place.write_text("formula,gap,remark\n" + "\n".join(good))
+    assert read_measurements(place, "gap").rows.tolist() == list(range(1, 31))
+
+
+def test_text_among_numbers_is_named_with_its_row_and_left_out_if_asked(tmp_path: Path) -> None:
+    place = table(tmp_path / "t.csv", "\nNaF,n.d.\nKF,2\n")
+    with pytest.raises(InputError, match=r"'n.d.' in row 32.*--skip-bad"):
+        read_measurements(place, "gap")
+    found = read_measurements(place, "gap", skip_bad=True)
+    assert found.rows.tolist() == [*range(1, 31), 33]
+    assert found.notes == ("1 rows whose value is no number are left out (row 32: 'n.d.')",)
+
+
+def test_a_value_that_no_strategy_can_hold_is_refused(tmp_path: Path) -> None:
+    place = table(tmp_path / "t.csv", "NaF,1e90\n")
+    with pytest.raises(InputError, match=r"'gap' is 1e\+90 in row 31"):
+        read_measurements(place, "gap")
+
+
+def test_a_workbook_with_its_data_on_the_second_sheet_names_it(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(["about", "this file"])
+    book.create_sheet("measured").append(["formula", "gap"])
+    place = tmp_path / "t.xlsx"
+    book.save(place)
+    with pytest.raises(FileError, match=r"no rows\. Only the first sheet is read, not 'measured'"):
+        read_measurements(place, "gap")
+    book.active.append(["a", "b"])
+    book.save(place)
+    with pytest.raises(InputError, match=r"'formula'.*Only the first sheet is read"):
+        read_measurements(place, "gap")

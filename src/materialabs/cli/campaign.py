@@ -49,6 +49,8 @@ def list_(store: StorePlace = "lab.db", json: Json = False) -> None:
         ]
     if json:
         print_json(rows)
+    elif not rows:
+        note(f"There is no campaign in {store}: `materialabs discover` begins one.")
     else:
         print_rows(rows, title=f"{len(rows)} campaigns")
 
@@ -86,12 +88,13 @@ def resume(
 ) -> None:
     """Go on with a campaign that was stopped."""
     from materialabs.cli import discover as printing
-    from materialabs.cli.store import make_store
+    from materialabs.cli.store import make_store, open_store
     from materialabs.discovery import archive
     from materialabs.discovery import campaign as campaigns
 
+    with open_store(store) as there:
+        row = archive.find(there, campaign)
     with make_store(store) as opened:
-        row = archive.find(opened, campaign)
         with printing.watching(row.request.system, row.budget.calls) as watcher:
             found = campaigns.resume(
                 opened, row.id, oracle=oracle, model=model, processes=processes, watcher=watcher

@@ -111,6 +111,7 @@ def discover(
     from materialabs.discovery import campaign as campaigns
     from materialabs.discovery.budgets import Budget
     from materialabs.discovery.constraints import Constraints, PropertyRange
+    from materialabs.discovery.novelty import require_lists
     from materialabs.discovery.objectives import Objective
     from materialabs.discovery.oracle_choice import DEFAULT_ORACLE
 
@@ -125,6 +126,7 @@ def discover(
     for name in dict.fromkeys((oracle, verify)):
         if name not in (None, DEFAULT_ORACLE):
             _check_oracle(name, system)
+    require_lists(known or ())
     place = report or Path(f"{system}.html")
     require_writable(place, format="json")
     with make_store(store) as opened, watching(system, allowed.calls) as watcher:
@@ -159,9 +161,10 @@ def _check_oracle(name: str, system: str) -> None:
 def _verified(
     campaign: Campaign, oracle: str | None, top: int, processes: int, watcher: Watcher
 ) -> SecondLook | None:
+    from materialabs.discovery.archive import STOPPED
     from materialabs.discovery.two_levels import verify
 
-    if oracle is None:
+    if oracle is None or campaign.state == STOPPED:
         return None
     return verify(campaign, oracle, top=top, processes=processes, watcher=watcher)
 
@@ -182,7 +185,9 @@ def watching(title: str, calls: int | None) -> Iterator[Watcher]:
 
 
 def show(campaign: Campaign, report: Path, *, json: bool, look: SecondLook | None = None) -> None:
-    """Write the report and print what was found."""
+    """Write the report and print what was found; a campaign that stopped ends the run as failed."""
+    from materialabs.cli import FAILED
+    from materialabs.discovery.archive import STOPPED
     from materialabs.discovery.report import summary
 
     written = campaign.report(report)
@@ -191,7 +196,13 @@ def show(campaign: Campaign, report: Path, *, json: bool, look: SecondLook | Non
         document["verification"] = look.table()
     if json:
         print_json(document | {"report": str(written)})
-        return
+    else:
+        _print(campaign, written, look)
+    if campaign.state == STOPPED:
+        raise typer.Exit(FAILED)
+
+
+def _print(campaign: Campaign, report: Path, look: SecondLook | None) -> None:
     rows = [
         {
             "name": row["name"], "formula": row["formula"], "status": row["status"],
@@ -205,4 +216,4 @@ def show(campaign: Campaign, report: Path, *, json: bool, look: SecondLook | Non
         print_rows(look.table(), title="Decomposition energies, each on the hull of its own level")
     if campaign.state != "finished":
         note(f"The campaign {campaign.state}: {campaign.reason}.")
-    note(f"Report: {written}")
+    note(f"Report: {report}")

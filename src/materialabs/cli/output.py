@@ -9,14 +9,23 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
+
+SMALL: Final = 0.1
+"""Numbers below this are printed with four digits, others with four decimals."""
+
+ROUNDING: Final = 1e-15
+"""What is smaller than this is printed as zero."""
+
+LARGE: Final = 1e4
+"""Numbers from this on are printed with four digits."""
 
 
 def print_json(document: Any) -> None:
     """Print JSON; what is not a number becomes null."""
-    typer.echo(json.dumps(_without_nan(document), indent=1, ensure_ascii=False))
+    typer.echo(_escaped(json.dumps(_without_nan(document), indent=1, ensure_ascii=False)))
 
 
 def print_rows(rows: Sequence[dict[str, Any]], *, title: str = "") -> None:
@@ -28,10 +37,11 @@ def print_rows(rows: Sequence[dict[str, Any]], *, title: str = "") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    above = Text(_escaped(title)) if title else None
+    table = Table(title=above, title_justify="left", box=box.SIMPLE_HEAD)
     for name in rows[0]:
         numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(_escaped(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_text(value)) for value in row.values()))
     width = None if sys.stdout.isatty() else 160
@@ -44,12 +54,12 @@ def csv_text(rows: Sequence[dict[str, Any]]) -> str:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue()
+    return _escaped(text.getvalue())
 
 
 def note(sentence: str) -> None:
     """Say something beside the result, on standard error."""
-    typer.echo(sentence, err=True)
+    typer.echo(_escaped(sentence), err=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -57,7 +67,7 @@ def write_text(path: Path, text: str) -> None:
     from materialabs.crystals.files.writing import replacing
 
     with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(_escaped(text), encoding="utf-8")
 
 
 def _text(value: Any) -> str:
@@ -66,8 +76,14 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"
-    return str(value)
+        usual = abs(value) < ROUNDING or SMALL <= abs(value) < LARGE
+        return f"{value:.4f}" if usual else f"{value:.4g}"
+    return _escaped(str(value))
+
+
+def _escaped(text: str) -> str:
+    """A text with bytes of file names that are not UTF-8 as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _without_nan(value: Any) -> Any:

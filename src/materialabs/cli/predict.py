@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 VALUES = ("class", "probability", "mean", "low", "high", "std")
 """Fields of a prediction that are told, where it has them."""
+
+PARTIAL = "has partial occupancies: `materialabs convert --ordered` makes it whole"
+"""Why a disordered crystal is not predicted."""
 
 
 def predict(
@@ -54,7 +58,7 @@ def predict(
     else:
         found = [_of_formulas(asked, paths)]
     if not found:
-        raise FileError("No crystal could be predicted: every one was refused.")
+        raise FileError(_nothing(report))
     told = [row for part in found for row in part]
     if csv is not None:
         write_text(csv, csv_text(told))
@@ -78,29 +82,58 @@ def _of_files(
     import numpy as np
 
     from materialabs.cli.inputs import settings
-    from materialabs.crystals.files import Refusal, stream
+    from materialabs.crystals.files import Refusal
 
     chosen = settings()
-    show = None if chosen.progress else False
-    for batch in stream(paths, report=report, progress=show):
+    for files, batch in _batches(paths, report, None if chosen.progress else False):
         partial = batch.disordered()
-        for name in np.array(batch.ids(), dtype=object)[partial]:
-            report.entries.append(
-                Refusal(str(name), "", "has partial occupancies: convert --ordered makes it whole")
-            )
-        whole = batch.take(np.flatnonzero(~partial))
-        if len(whole):
+        ids = batch.ids()
+        report.entries += [
+            Refusal(files[row], ids[row], PARTIAL) for row in np.flatnonzero(partial)
+        ]
+        kept = np.flatnonzero(~partial)
+        if len(kept):
+            whole = batch.take(kept)
             told = model.predict(whole, relaxed=not unrelaxed, threads=chosen.threads)
-            yield _rows(model, told.replace(ids=_names(whole)), whole.reduced_formulas())
+            rows = _rows(model, told, whole.reduced_formulas())
+            yield [{"file": files[row]} | one for row, one in zip(kept, rows, strict=True)]
 
 
-def _names(crystals: Crystals) -> tuple[str, ...]:
-    """The crystals' ids, each with its file where several bear the same."""
-    ids = crystals.ids()
-    files = crystals.columns.get("source")
-    if files is None or len(set(ids)) == len(ids):
-        return tuple(ids)
-    return tuple(f"{Path(str(file)).name}:{own}" for file, own in zip(files, ids, strict=True))
+def _batches(
+    paths: list[str], report: ReadReport, show: bool | None
+) -> Iterator[tuple[list[str], Crystals]]:
+    """Batches of crystals, with the file of each: a crystal's own ``source`` may be another."""
+    from materialabs.crystals.batch import Crystals
+    from materialabs.crystals.files import Refusal, stream
+    from materialabs.crystals.files.finding import find_files
+    from materialabs.crystals.files.reading import CHUNK
+    from materialabs.errors import FileError
+    from materialabs.progress import track
+
+    found, missing = find_files(paths)
+    report.entries += [Refusal(name, "", reason) for name, reason in missing]
+    many = len(found) > 1
+    files: list[str] = []
+    pending: list[Crystals] = []
+    for path in track(found, label="reading", show=show if many else False):
+        with suppress(FileError):  # the report says why a file gives nothing
+            for part in stream(path, report=report, progress=False if many else show):
+                pending.append(part.replace(columns={"id": part.ids()}, site_columns=None))
+                files += [str(path)] * len(part)
+                if len(files) >= CHUNK:
+                    yield files, Crystals.concat(pending)
+                    files, pending = [], []
+    if pending:
+        yield files, Crystals.concat(pending)
+
+
+def _nothing(report: ReadReport) -> str:
+    """Why no crystal was predicted: the first reason, and how many there are."""
+    if not report.entries:
+        return "No crystal was found in these files."
+    what = "No crystal could be predicted" if report.read else "Nothing could be read"
+    more = f" ({report.refused - 1:,} more refused)" if report.refused > 1 else ""
+    return f"{what}: {report.entries[0]}{more}."
 
 
 def _of_formulas(model: Model, formulas: list[str]) -> list[dict[str, Any]]:
@@ -128,7 +161,7 @@ def _print(model: Model, told: list[dict[str, Any]], rows: int, report: ReadRepo
     head = model.heads[model.head]
     shown = told if rows == 0 else told[:rows]
     names = {"mean": f"{head.title} ({head.unit})", "low": "90 % from", "high": "to"}
-    hidden = ("std", "in_domain")
+    hidden = ("std", "in_domain", *(() if _alike(told) else ("file",)))
     print_rows(
         [
             {names.get(name, name): value for name, value in row.items() if name not in hidden}
@@ -143,6 +176,12 @@ def _print(model: Model, told: list[dict[str, Any]], rows: int, report: ReadRepo
         note(f"{odd} of {len(told)} are unlike what the model has learned from.")
     refused = refusals(report)
     print_rows(refused, title=f"{len(refused)} refused")
+
+
+def _alike(told: list[dict[str, Any]]) -> bool:
+    """Whether crystals of several files bear the same id: then the table names the files."""
+    files = {row.get("file") for row in told}
+    return len(files) > 1 and len({row["id"] for row in told}) < len(told)
 
 
 def _level(model: Model) -> str | None:

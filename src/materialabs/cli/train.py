@@ -23,7 +23,7 @@ def train(
     ],
     structures: Annotated[
         list[str] | None,
-        typer.Option("--structures", help="Files of the crystals, joined by id or by order."),
+        typer.Option("--structures", help="Files of the crystals, joined by id or file name."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the model.")] = None,
     formula: Annotated[str | None, typer.Option(help="Column that holds formulas.")] = None,

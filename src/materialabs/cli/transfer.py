@@ -113,8 +113,9 @@ def predict(
 ) -> None:
     """Predict formulas, with 90 % intervals or probabilities, and warnings."""
     asked = _load(model)
-    told = asked.predict(formulas, _conditions(condition))
-    rows = [_row(asked, row) for row in told.table()]
+    given = _conditions(condition)
+    told = asked.predict(formulas, given)
+    rows = [_row(asked, row, given) for row in told.table()]
     if csv is not None:
         write_text(csv, csv_text(rows))
         note(f"{len(rows)} rows written to {csv}")
@@ -144,7 +145,7 @@ def screen(
     from materialabs.cli.inputs import settings
     from materialabs.transfer.screening import screen as rank
 
-    asked = _load(model)
+    asked, given = _load(model), _conditions(condition)
     found = rank(
         asked,
         [one.strip() for one in elements.replace(",", "-").split("-")],
@@ -153,11 +154,11 @@ def screen(
         label=label,
         atoms=atoms,
         balanced=balanced,
-        conditions=_conditions(condition),
+        conditions=given,
         most=rows,
         progress=None if settings().progress else False,
     )
-    told = [_row(asked, row) for row in found.table()]
+    told = [_row(asked, row, given) for row in found.table()]
     if csv is not None:
         write_text(csv, csv_text(told))
         note(f"{len(told)} rows written to {csv}")
@@ -214,20 +215,24 @@ def _conditions(given: list[str] | None) -> dict[str, float]:
     return found
 
 
-def _row(model: TransferModel, row: dict[str, Any]) -> dict[str, Any]:
-    """A row in the quantity's own unit, with a warning in place of the scores."""
+def _row(model: TransferModel, row: dict[str, Any], given: dict[str, float]) -> dict[str, Any]:
+    """A row in the quantity's own unit, with warnings in place of the flag.
+
+    The spread of a logarithm stays in decades and says so.
+    """
     found = dict(row)
     if model.head.logarithm:
         found |= {name: 10.0 ** row[name] for name in ("mean", "low", "high")}
-    outside = found.pop("out_of_domain")
-    found["warning"] = "unlike what was learned" if outside else ""
+        found = {"std_log10" if name == "std" else name: value for name, value in found.items()}
+    outside = ["unlike what was learned"] if found.pop("out_of_domain") else []
+    found["warning"] = "; ".join([*outside, *model.unlearned_conditions(given)])
     return found
 
 
 def _shown(model: TransferModel, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     names = {"id": "formula", "mean": f"{model.head.title} ({model.head.unit})",
              "low": "90 % from", "high": "to"}  # fmt: skip
-    hidden = {"std", "in_domain"} | ({"id"} if rows and "rank" in rows[0] else set())
+    hidden = {"std", "std_log10", "in_domain"} | ({"id"} if rows and "rank" in rows[0] else set())
     return [
         {names.get(key, key): value for key, value in row.items() if key not in hidden}
         for row in rows

@@ -30,7 +30,21 @@ LARGEST_AMOUNT = 1e9
 
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
-_TOKEN = re.compile(r"\s*(?:([A-Z][a-z]?)|([(\[{])|([)\]}])|(\d+\.?\d*|\.\d+)|([·•*]))")
+_TOKEN = re.compile(r"\s*(?:([A-Z][a-z]?)|([(\[{])|([)\]}])|(\d+\.?\d*|\.\d+)|([·*]))")
+
+_PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉•⋅∙", "0123456789···")
+"""Digits below the line, and dots that join the parts of a compound."""
+
+_JOINING_DOT = re.compile(r"(?<=[A-Za-z)\]}])\.(?=[A-Z(\[{])|\s+\.\s+")
+"""A full stop that no number holds."""
+
+_WATERS = re.compile(
+    r"(?P<before>[A-Za-z)\]}]|(?<=[A-Za-z)\]}])\d+)\.(?P<count>[1-9]\d?)"
+    r"(?=(?P<part>\((?:[HD]2O|NH3)\)|[HD]2O|NH3)(?![A-Za-z\d(\[{]))"
+)
+"""A full stop before a whole number of waters or ammonias that end a part, as in CuSO4.5H2O."""
+
+_DECIMAL = re.compile(r"\d\.\d|\.\d")
 
 
 def parse_formula(formula: str) -> dict[int, float]:
@@ -46,8 +60,8 @@ def parse_formula(formula: str) -> dict[int, float]:
     if len(formula) > LONGEST_FORMULA:
         raise FormulaError(f"A formula of {len(formula)} characters is not read.")
     total: dict[int, float] = {}
-    text = formula.strip()
-    for part in re.split(r"[·•*]", text):
+    text = _with_joining_dots(formula.strip().translate(_PLAIN))
+    for part in re.split(r"[·*]", text):
         prefix = re.match(r"\s*(\d+\.?\d*)(?=\s*[A-Z(\[{])", part)
         factor = float(prefix.group(1)) if prefix else 1.0
         rest = part[prefix.end() :] if prefix else part
@@ -59,6 +73,26 @@ def parse_formula(formula: str) -> dict[int, float]:
             f"The formula {formula[:40]!r} has more than {LARGEST_AMOUNT:.0e} atoms of an element."
         )
     return dict(sorted((number, amount) for number, amount in total.items() if amount > 0))
+
+
+def _with_joining_dots(text: str) -> str:
+    """A formula with · for full stops that join its parts; one that may be a decimal is refused.
+
+    Nobody writes the number 1 below the line, so that O1.9H2O holds a decimal, as does O0.9H2O.
+    """
+    if "." not in text:
+        return text
+    joined = _JOINING_DOT.sub("·", text)
+    found = _WATERS.search(joined)
+    if found is None or found["before"] in ("0", "1"):
+        return joined
+    whole = _WATERS.sub(r"\g<before>·\g<count>", joined)
+    if found["before"].isalpha() or _DECIMAL.search(whole):
+        raise FormulaError(
+            f"The formula {text!r} may hold a decimal number or a part after a dot: write · before "
+            f"{found['count']}{found['part']}, or the decimal number at the end."
+        )
+    return whole
 
 
 def _add(total: dict[int, float], amounts: dict[int, float], factor: float) -> None:

@@ -126,8 +126,8 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
         ``"random"``; ``"greedy"``: the lowest predicted hull distance; ``"improvement"``: what is
         likely to be on the hull of all phases and candidates, then the expected improvement;
         ``"likeliest"``: the likeliest to be stable; ``"uncertainty"``: the widest interval
-        near that hull; ``"mixed"``: improvement and the likeliest in equal parts, and uncertainty
-        for a growing share.
+        near that hull; ``"mixed"``: improvement and the likeliest in equal parts, and uncertainty,
+        of candidates from templates, for a growing share.
     number
         Of the round.
     seed
@@ -148,6 +148,8 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
     unsure = _unsure_count(strategy, count, number)
     sure = _sure(promise, count - unsure, strategy)
     wide = _scores(promise, "uncertainty").copy()
+    if strategy != "uncertainty":
+        wide[~_of_templates(promise)] = 0.0
     wide[sure] = 0.0
     others = diverse(wide, promise.compositions, unsure, beside=sure)
     reasons = ("confident",) * len(sure) + ("unsure",) * len(others)
@@ -188,6 +190,16 @@ def _chance(promise: Promise) -> Floats:
         chance = promise.distance.probability_below(ON_HULL)
     tried = np.zeros(len(promise)) if promise.tried is None else promise.tried
     return np.asarray(chance * promise.within * TRIED_FORMULA**tried)
+
+
+def _of_templates(promise: Promise) -> NDArray[np.bool_]:
+    """Candidates that are not random crystals [n]; all are where nothing else is there.
+
+    Predictions of random crystals are the most unsure, and hardly one of them that is taken for
+    that comes near the hull.
+    """
+    told = promise.likelihood > 0
+    return told if told.any() else ~told
 
 
 def _unsure_count(strategy: str, count: int, number: int) -> int:

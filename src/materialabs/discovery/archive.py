@@ -81,7 +81,10 @@ def begin(
     verifies: str = "",
     identity: str = "",
 ) -> CampaignRow:
-    """The campaign of a request: the one that is there, or a new one."""
+    """The campaign of a request: the one that is there, or a new one.
+
+    Known lists are no part of the request: those that are given take the place of those it had.
+    """
     tasks.make_tables(store.engine)
     newest = last_record(store)
     table = task_tables.campaigns
@@ -92,6 +95,7 @@ def begin(
             .order_by(table.c.number)
         ).all()  # fmt: skip
         if rows and not new:
+            _relist(connection, rows[-1].id, known)
             return _read(connection, rows[-1].id)
         number = rows[-1].number + 1 if rows else 1
         name = identity[:ID_DIGITS] + ("" if number == 1 else f"-{number}")
@@ -110,6 +114,16 @@ def begin(
             )
         )  # fmt: skip
         return _read(connection, name)
+
+
+def _relist(connection: Connection, name: str, known: tuple[str, ...]) -> None:
+    """Compare a campaign's compounds with other lists than before, where some are given."""
+    table = task_tables.campaigns
+    text = connection.execute(select(table.c.request).where(table.c.id == name)).scalar_one()
+    document = json.loads(text)
+    if known and list(known) != document["known"]:
+        _set(connection, name, request=json.dumps(document | {"known": list(known)}))
+        tasks.say(connection, name, f"Known crystals are from now on those of {', '.join(known)}.")
 
 
 def find(store: Store, name: str) -> CampaignRow:
@@ -183,7 +197,10 @@ def _set(connection: Connection, name: str, **values: Any) -> None:
 
 @contextmanager
 def leading(store: Store, row: CampaignRow, leader: str) -> Iterator[None]:
-    """Be the one process that plans and signs; what a dead leader held is set free."""
+    """Be the one process that plans and signs; what a dead leader held is set free.
+
+    A campaign that was stopped runs again from here on, and workers find it.
+    """
     table = task_tables.campaigns
     with writing(store.engine) as connection:
         held = connection.execute(select(table).where(table.c.id == row.id)).one()
@@ -203,6 +220,8 @@ def leading(store: Store, row: CampaignRow, leader: str) -> Iterator[None]:
                 "campaign went on from its last transaction.",
             )  # fmt: skip
             tasks.free(connection, held.leader)
+        if held.state == STOPPED:
+            mark(connection, row.id, RUNNING, "")
         _hold(connection, row.id, leader)
     try:
         yield

@@ -17,6 +17,7 @@ from materialabs.discovery.budgets import Budget
 from materialabs.discovery.constraints import Constraints
 from materialabs.discovery.findings import Findings
 from materialabs.discovery.forecasting import OWN_MODEL, Predictor, forecaster_for
+from materialabs.discovery.novelty import require_lists
 from materialabs.discovery.objectives import Objective
 from materialabs.discovery.oracle_choice import (
     DEFAULT_ORACLE,
@@ -213,7 +214,8 @@ def discover(
     processes
         Processes that relax.
     known
-        Files of known crystals that stable ones are compared with.
+        Files of known crystals that stable ones are compared with. Given to a campaign that exists,
+        they take the place of its own.
     parents_only
         Take crystals of the store whose energies stand at other levels as parents only.
     withheld
@@ -239,9 +241,9 @@ def discover(
     )
     request = _at(request, opened, forecaster.name)
     require_predictors(request, predictors or {})
-    home = store if isinstance(store, Store) else Store(store)
     lists = tuple(str(Path(path)) for path in known)
-    _require_lists(lists)
+    require_lists(lists)
+    home = store if isinstance(store, Store) else Store(store)
     if not parents_only:
         _require_level_of_store(home, request)
     row = archive.begin(home, request, budget, oracle=name, known=lists, new=new)
@@ -310,12 +312,6 @@ def _at(request: CampaignRequest, oracle: Oracle, model: str) -> CampaignRequest
 def _require_processes(processes: int) -> None:
     if processes < 1:
         raise InputError(f"At least one process relaxes, not {processes}.")
-
-
-def _require_lists(known: Sequence[str]) -> None:
-    for path in known:
-        if not Path(path).exists():
-            raise InputError(f"There is no file {path} of known crystals.")
 
 
 def _require_level_of_store(store: Store, request: CampaignRequest) -> None:

@@ -20,6 +20,14 @@ DEFAULT_ATOMS: Final = 12
 MOST_ATOMS: Final = 200
 """Largest primitive cell that a campaign may ask for."""
 
+LOWEST_PRESSURE: Final = -100.0
+"""GPa; under more tension nothing holds: diamond, the strongest crystal, parts at 95 GPa
+(Telling et al., Phys. Rev. Lett. 84, 5160, 2000)."""
+
+HIGHEST_PRESSURE: Final = 1000.0
+"""GPa, the highest static pressure that was reached (Dubrovinskaia et al., Sci. Adv. 2, e1600341,
+2016)."""
+
 _RANGE = re.compile(r"\s*([a-z][a-z0-9_]*)\s*=\s*([^:]*):([^:]*)")
 
 
@@ -89,7 +97,8 @@ class Constraints:
         Numbers that the start of a candidate must have (any when empty), or must not have.
         Relaxation is free to change the symmetry.
     pressure
-        GPa. Relaxations and hull are those of the enthalpy.
+        GPa, from :data:`LOWEST_PRESSURE` to :data:`HIGHEST_PRESSURE`. Relaxations and hull are
+        those of the enthalpy.
     ranges
         Properties that must lie in a range.
     """
@@ -115,12 +124,22 @@ class Constraints:
         both = sorted(set(self.require) & set(self.forbid))
         if both:
             raise InputError(f"{both[0]} is both required and forbidden: choose one.")
+        both_ways = sorted(set(self.space_groups) & set(self.forbid_space_groups))
+        if both_ways:
+            raise InputError(
+                f"Space group {both_ways[0]} is both to start from and left out: choose one."
+            )
         groups = (*self.space_groups, *self.forbid_space_groups)
         wrong = next((group for group in groups if not 1 <= group <= 230), None)
         if wrong is not None:
             raise InputError(f"Space groups have numbers from 1 to 230, not {wrong}.")
         if not math.isfinite(self.pressure):
             raise InputError(f"The pressure is a number in GPa, not {self.pressure}.")
+        if not LOWEST_PRESSURE <= self.pressure <= HIGHEST_PRESSURE:
+            raise InputError(
+                f"The pressure lies between {LOWEST_PRESSURE:g} and {HIGHEST_PRESSURE:g} GPa, not "
+                f"at {self.pressure:g}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON and for the campaign's identity."""

@@ -17,8 +17,10 @@ import numpy as np
 from sqlalchemy import select
 
 from materialabs.crystals.batch import Crystals
+from materialabs.crystals.files import ReadReport, read, stream
 from materialabs.crystals.protostructure import protostructure_labels, prototype_labels
 from materialabs.crystals.prototypes import prototypes
+from materialabs.errors import FileError
 from materialabs.store import schema
 from materialabs.store.database import reading
 from materialabs.store.store import Store
@@ -88,16 +90,48 @@ class Comparison:
 
 def known_lists(store: Store, known_until: int, files: Sequence[str]) -> list[KnownList]:
     """What compounds of a campaign are compared with: prototypes, the store before, own lists."""
-    from materialabs.crystals.files import read
-
     lists = [KnownList("the prototype library", prototypes().crystals)]
     before = _before(store, known_until)
     if len(before):
         lists.append(KnownList("the store before this campaign", before))
-    for path in files:
-        crystals = read([path], progress=False)
-        lists.append(KnownList(Path(path).name, crystals[~crystals.disordered()]))
-    return lists
+    return lists + [read_list(path) for path in files]
+
+
+def read_list(path: str) -> KnownList:
+    """The ordered crystals of a list of one's own.
+
+    Raises
+    ------
+    FileError
+        When it is not there, cannot be read, or holds no ordered crystal.
+    """
+    _require_there(path)
+    crystals = read([path], progress=False)
+    ordered = crystals[~crystals.disordered()]
+    if not len(ordered):
+        raise _without_order(path)
+    return KnownList(Path(path).name, ordered)
+
+
+def require_lists(paths: Sequence[str]) -> None:
+    """Refuse lists that :func:`read_list` could not read; each is read to its first good batch."""
+    for path in paths:
+        _require_there(path)
+        batches = stream([path], report=ReadReport(), progress=False)
+        if not any((~batch.disordered()).any() for batch in batches):
+            raise _without_order(path)
+
+
+def _require_there(path: str) -> None:
+    if not Path(path).exists():
+        raise FileError(f"There is no file {path} of known crystals.")
+
+
+def _without_order(path: str) -> FileError:
+    return FileError(
+        f"{path} holds no crystal whose sites are all full, so that nothing can be compared with "
+        "it: `materialabs convert --ordered` makes them whole."
+    )
 
 
 def _before(store: Store, known_until: int) -> Crystals:

@@ -11,8 +11,9 @@ from materialabs.crystals.files.writing import replacing
 from materialabs.discovery.costs import cost_rows
 from materialabs.discovery.dossiers import Dossier, make_dossier, write_dossier
 from materialabs.discovery.findings import Finding
-from materialabs.discovery.novelty import KnownList, known_lists
+from materialabs.discovery.novelty import KnownList, known_lists, read_list
 from materialabs.discovery.two_levels import SecondLook, best_of, looks
+from materialabs.errors import FileError
 from materialabs.store import tasks
 from materialabs.store.database import reading
 
@@ -35,17 +36,26 @@ class ReportContents:
 
     campaign: Campaign
 
-    @cached_property
+    @property
     def lists(self) -> list[KnownList]:
         """What compounds are compared with."""
-        row = self.campaign.row
-        files = [path for path in row.known if Path(path).exists()]
-        return known_lists(self.campaign.store, row.known_until, files)
+        return self._read[0]
+
+    @property
+    def lost_lists(self) -> list[str]:
+        """A sentence for each list that was given and cannot be read any more."""
+        return self._read[1]
 
     @cached_property
-    def lost_lists(self) -> list[str]:
-        """Lists that were given and are not there any more."""
-        return [path for path in self.campaign.row.known if not Path(path).exists()]
+    def _read(self) -> tuple[list[KnownList], list[str]]:
+        row = self.campaign.row
+        lists, lost = known_lists(self.campaign.store, row.known_until, []), []
+        for path in row.known:
+            try:
+                lists.append(read_list(path))
+            except FileError as error:
+                lost.append(f"The list {path} was not compared with: {error}")
+        return lists, lost
 
     @cached_property
     def dossiers(self) -> list[Dossier]:

@@ -202,8 +202,7 @@ def _events(contents: ReportContents) -> Html:
         if one.result["status"] != "converged"
     ]  # fmt: skip
     lines = [element("li", sentence) for sentence in contents.events]
-    lines += [element("li", f"The list {path} was not there when this report was written.")
-              for path in contents.lost_lists]  # fmt: skip
+    lines += [element("li", sentence) for sentence in contents.lost_lists]
     rows = [
         (one.name, formula(one.formula), str(one.result["status"]), one.result["reason"])
         for one in failed

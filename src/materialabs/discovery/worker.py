@@ -96,12 +96,18 @@ def work(
 def _chosen(store: Store, campaign: str) -> CampaignRow:
     if campaign:
         return archive.find(store, campaign)
-    running = [row for row in archive.listed(store) if row.state != archive.FINISHED]
-    if not running:
+    rows = archive.listed(store)
+    running = [row for row in rows if row.state == archive.RUNNING]
+    if running:
+        return running[-1]
+    stopped = [row for row in rows if row.state == archive.STOPPED]
+    if stopped:
+        name = stopped[-1].id
         raise NotFound(
-            "No campaign of this store is running: begin one with `materialabs discover`."
+            f"No campaign of this store is running; {name} is stopped: go on with it by "
+            f"`materialabs campaign resume {name}`, or give its id to work for it as it stands."
         )
-    return running[-1]
+    raise NotFound("No campaign of this store is running: begin one with `materialabs discover`.")
 
 
 def _opened(row: CampaignRow, oracle: str | Oracle) -> Oracle:

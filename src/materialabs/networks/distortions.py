@@ -140,7 +140,8 @@ def _filled(crystals: Crystals, pairs: NDArray[np.int64], volumes: NDArray[np.fl
     table = np.stack([table for table in tables if table is not None]) if fits.any() else (
         np.empty((0, len(ELECTRONEGATIVITY)), np.uint8)
     )  # fmt: skip
-    filled = lent.replace(numbers=table[lent.owners, lent.numbers])
+    # A table of occupancies, though every site is full, would still name the parents' elements.
+    filled = lent.replace(numbers=table[lent.owners, lent.numbers], occupancy=None)
     filled = filled.scaled(_counts(filled.compositions) @ volumes)
     found = protostructure_labels(filled)
     same = np.array([

@@ -295,7 +295,8 @@ def _checked_share(share: float) -> float:
 
 def _check_folds(count: int, available: int, what: str) -> None:
     if not 2 <= count <= available:
-        raise InputError(f"{available} {what} cannot be cut into {count} folds: take 2 or more.")
+        advice = f"take 2 to {available}" if available > 1 else "give more rows"
+        raise InputError(f"{available} {what} cannot be cut into {count} folds: {advice}.")
 
 
 def _as_splits(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -24,10 +25,37 @@ MOST_CLASSES: Final = 50
 TRUTHS: Final = {"true": True, "false": False, "yes": True, "no": False}
 """Texts, in lower case, that are truth values."""
 
-OTHERWISE_WRITTEN: Final = re.compile(
-    r"[-+−]?\d+(?:,\d+|(?:\.\d+)?\s*(?:(?:±|\+/-|\+-).*|\(\d+\)))"
+NUMBER: Final = r"[-+−]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+−]?\d+)?"
+"""A number as texts have it."""
+
+UNIT: Final = (
+    r"(?:[munpfkMGTµμ]?(?:eV|cal|mol|Hz|Oe|Wh|Ah|ohm)|[mkMG]bar|[mkMGhµμ]Pa|[mkM]J|[mkMµμ]V|[mµμ]A"
+    r"|Ry|Hartree|hartree|Bohr|Debye|[Aa]ngstrom|atm|[Tt]orr|[nmpfµμ]s|[npµμ]m|kg|mg|emu|ppm|ppb"
+    r"|min|deg|cm\d?|(?:at|wt|mol|vol)\.?\s*%|[kMGmµμ]?[Ω\u2126]|[°Å\u212b%‰])(?![A-Za-z0-9]).*"
+    r"|[JWSANVg]/[(a-zA-Zµμ].*|°.*"
 )
-"""Numbers with a decimal comma, or with an uncertainty: they are no names of classes."""
+"""Units that follow a number; names of classes end on others: 1T, 2H, 2Ha, 3m, 6mm, 4a, 3d."""
+
+APART: Final = r"(?:K|V|J|W|Pa|Ha|bar)(?![A-Za-z0-9-]).*"
+"""Units that are set apart from the number, as names of classes are not."""
+
+OTHERWISE_WRITTEN: Final = re.compile(
+    rf"[-+−]?\d+,\d+|{NUMBER}(?:\s*(?:(?:±|\+/-|\+-).*|\(\d+\)|{UNIT})|\s+{APART})|\d[\d.]+K"
+)
+"""Numbers with a decimal comma, an uncertainty or a unit: they are no names of classes."""
+
+BOUNDED: Final = re.compile(
+    rf"(?:[<>~≈≲≳≤≥=±]+|ca\.?|approx\.?|about)\s*{NUMBER}.*"
+    rf"|{NUMBER}\s*(?:-|−|–|—|to|\.\.+|…)\s*{NUMBER}(?![-\d]).*"
+    r"|[-+−]?\d*\.\d+(?:[eE][-+−]?\d+)?\D*\d?\W?"
+)
+"""Bounds, ranges, and decimals before a text: names of classes only where they recur."""
+
+NEARLY: Final = 0.9
+"""Of the different texts of a column: what makes it one of numbers."""
+
+RARE: Final = 2
+"""Rows of a class; where half of the classes have no more, texts name no classes."""
 
 ENERGIES: Final[dict[str, Kind]] = {"formation_energy": "formation", "energy": "total"}
 """Registered columns that are energies, and their kind."""
@@ -46,6 +74,7 @@ def target_of(
     kind: Kind | None = None,
     level: Level | None = None,
     logarithm: bool = False,
+    rows: Sequence[int] | None = None,
 ) -> tuple[Head, Floats]:
     """The head that learns a column, and its targets [n, 1] or [n, classes].
 
@@ -61,8 +90,11 @@ def target_of(
         Of energies in eV/atom, which need both; other numbers have no kind.
     logarithm
         Learn base-ten logarithms; every value must then be above zero.
+    rows
+        [n], numbers of the rows in their file; from 1 on by default.
     """
-    present = [value for value in values if not _is_gone(value)]
+    places = range(1, len(values) + 1) if rows is None else rows
+    present = {row: value for row, value in zip(places, values, strict=True) if not _is_gone(value)}
     if not present:
         raise InputError(f"The column {name!r} holds no value.", code="target.empty")
     classes = _classes(name, present)
@@ -83,11 +115,21 @@ def target_of(
             )
     else:
         kind = None
-    column = np.array([_number(name, row, value) for row, value in enumerate(values, 1)])
+    column = np.array(
+        [_number(name, row, value) for row, value in zip(places, values, strict=True)]
+    )
     if logarithm:
-        column = _logarithms(name, column)
+        column = _logarithms(name, column, places)
     head = Head(name, told or NO_UNIT, kind=kind, level=level, logarithm=logarithm)
     return head, column[:, None]
+
+
+def texts_among_numbers(values: Sequence[Any]) -> list[int]:
+    """Positions of texts such as "n.d." in a column of numbers; none in another column."""
+    present = [place for place, value in enumerate(values) if not _is_gone(value)]
+    texts = [place for place in present if _as_number(values[place]) is None]
+    mixed = len(texts) < len(present)
+    return texts if mixed and all(_truth(values[place]) is None for place in texts) else []
 
 
 def _is_gone(value: Any) -> bool:
@@ -109,27 +151,28 @@ def _as_number(value: Any) -> float | None:
         return None
 
 
-def _classes(name: str, present: Sequence[Any]) -> tuple[str, ...]:
-    """Names of the classes of a column; none where it holds numbers."""
-    if all(_truth(value) is not None for value in present):
-        found = {_class_name(value) for value in present}
-    else:
-        texts = [value for value in present if _as_number(value) is None]
+def _classes(name: str, present: Mapping[int, Any]) -> tuple[str, ...]:
+    """Names of the classes of a column, given by row; none where it holds numbers."""
+    if any(_truth(value) is None for value in present.values()):
+        texts = {row: value for row, value in present.items() if _as_number(value) is None}
         if not texts:
             return ()
+        first, text = next(iter(texts.items()))
         if len(texts) < len(present):
             raise InputError(
-                f"The column {name!r} holds numbers and texts such as {str(texts[0])[:40]!r}: "
-                "clear or mend the texts.",
+                f"The column {name!r} holds numbers and texts such as {str(text)[:40]!r} (row "
+                f"{first}): clear or mend the texts.",
                 code="target.mixed",
             )
-        if all(OTHERWISE_WRITTEN.fullmatch(str(value).strip()) for value in texts):
+        written = _written_otherwise([str(value).strip() for value in texts.values()])
+        if written:
             raise InputError(
-                f"The column {name!r} holds numbers written as {str(texts[0])[:40]!r}: write them "
-                "with a decimal point, and an uncertainty in another column.",
+                f"The column {name!r} holds numbers written as {written[:40]!r}: write them as "
+                "numbers alone, with a decimal point, and an uncertainty or a bound in another "
+                "column.",
                 code="target.mixed",
             )
-        found = {_class_name(value) for value in present}
+    found = {_class_name(value) for value in present.values()}
     if len(found) < 2:
         raise InputError(
             f"Every row of {name!r} is {next(iter(found))!r}: there is nothing to tell apart.",
@@ -142,6 +185,17 @@ def _classes(name: str, present: Sequence[Any]) -> tuple[str, ...]:
             code="target.classes",
         )
     return tuple(sorted(found))
+
+
+def _written_otherwise(texts: Sequence[str]) -> str:
+    """The first of the texts that is a number, where nearly all are; empty for names of classes."""
+    counts = Counter(texts)
+    rare = sum(count <= RARE for count in counts.values()) >= len(counts) / 2
+    numbers = [
+        text for text in counts
+        if OTHERWISE_WRITTEN.fullmatch(text) or (rare and BOUNDED.fullmatch(text))
+    ]  # fmt: skip
+    return numbers[0] if len(numbers) >= NEARLY * len(counts) else ""
 
 
 def _class_name(value: Any) -> str:
@@ -171,12 +225,12 @@ def _number(name: str, row: int, value: Any) -> float:
     return number
 
 
-def _logarithms(name: str, column: Floats) -> Floats:
+def _logarithms(name: str, column: Floats, rows: Sequence[int]) -> Floats:
     wrong = np.flatnonzero(column <= 0)
     if len(wrong):
         raise InputError(
-            f"{name!r} is {column[wrong[0]]:g} in row {wrong[0] + 1}: only values above zero have "
-            "a logarithm.",
+            f"{name!r} is {column[wrong[0]]:g} in row {rows[wrong[0]]}: only values above zero "
+            "have a logarithm.",
             code="target.logarithm",
         )
     return np.asarray(np.log10(column))

@@ -22,7 +22,7 @@ from materialabs.networks.heads import places_of
 from materialabs.networks.labelled_tables import LabelledTable, read_labelled
 from materialabs.networks.learning_tasks import PRECISIONS, Recipe
 from materialabs.networks.members import task_of, train_members, usual_recipe, usual_shape
-from materialabs.networks.model_files import CARD, write_json
+from materialabs.networks.model_files import CARD, plain, read_card, write_json
 from materialabs.networks.model_report import write_report
 from materialabs.networks.models import Model
 from materialabs.networks.preparing import Prepared, prepare
@@ -83,7 +83,8 @@ def train(
         The column to learn, or several. Numbers are regressed; truth values and texts are classes.
         Rows without a value are left out.
     structures
-        Files of the crystals where the table has none, joined by id or by order.
+        Files of the crystals where the table has none, joined by id or file name; by order only if
+        they are in a single file and no column holds ids.
     out
         Folder of the model; by default named after table and target.
     formula
@@ -199,14 +200,19 @@ def _data(
         tuple(head for head, _ in found),
         Parts.cut(cut, seed),
         cut.name,
-        name,
+        _printable(name),
         credit,
         licence,
-        tuple(labelled.ids[row] for row in rows.tolist()),
-        (*labelled.notes, *_left_out(len(labelled.inputs), len(rows))),
+        tuple(_printable(labelled.ids[row]) for row in rows.tolist()),
+        (*map(_printable, labelled.notes), *_left_out(len(labelled.inputs), len(rows))),
     )
     _require_values(data)
     return data
+
+
+def _printable(text: str) -> str:
+    """A text with bytes of file names that are not UTF-8 as escapes, for the card and report."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _usable(inputs: Crystals | Compositions, targets: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -282,25 +288,46 @@ def _claim(
     folder: Path, data: TrainingData, recipes: Sequence[Recipe], processes: Processes
 ) -> None:
     """Write what the folder trains, or refuse one that trains something else."""
-    plan = {
-        "data": data.data_hash,
-        "recipes": [asdict(one) | {"checkpoint_seconds": 0} for one in recipes],
-    }
+    plan = _plan(data.data_hash, [asdict(one) for one in recipes])
     place = folder / WORK / PLAN
     if processes.first:
+        _require_own(folder, plan)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ResourceError(f"{folder} cannot be made: {error.strerror}.") from None
         if not place.exists():
             write_json(place, plan)
-        elif _written(place) != json.loads(json.dumps(plan)):
+        elif _written(place) != plan:
             raise InputError(
                 f"{folder} trains on another table, split or recipe: give another --out, or "
                 "remove it.",
                 code="training.other",
             )
     processes.wait()
+
+
+def _plan(data_hash: str, recipes: Sequence[dict[str, Any]]) -> Any:
+    """What decides the model of a folder, as JSON gives it back."""
+    own = [one | {"checkpoint_seconds": 0} for one in recipes]
+    return json.loads(json.dumps(plain({"data": data_hash, "recipes": own})))
+
+
+def _require_own(folder: Path, plan: Any) -> None:
+    """Refuse a folder whose finished model is another one, though its plan may be gone."""
+    if not (folder / CARD).exists():
+        return
+    card = read_card(folder)
+    try:
+        told = _plan(card["data"]["sha256"], card["recipes"])
+    except (KeyError, TypeError):
+        told = None
+    if told != plan:
+        raise InputError(
+            f"{folder} holds a model of another table, split or recipe: give another --out, or "
+            "remove it.",
+            code="training.other",
+        )
 
 
 def _written(plan: Path) -> Any:

@@ -40,6 +40,11 @@ def read_tensors(path: Path, sha256: str | None = None) -> tuple[dict[str, Tenso
     """Read a file's tensors and text; with a hash, only the very file that is meant."""
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        raise IntegrityError(
+            f"{path} is missing: install the package again, or restore the model's folder.",
+            code="weights.missing",
+        )
     if sha256 is not None and hash_of(path) != sha256:
         raise IntegrityError(
             f"{path} is not the file that its card names (its SHA-256 differs): install the "

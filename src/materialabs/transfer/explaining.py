@@ -172,8 +172,10 @@ def background_of(compositions: Compositions, seed: int = 0) -> list[str]:
 def _place(model: TransferModel, mean: Floats, label: str | None) -> int:
     """The column that is explained."""
     classes = model.head.classes
-    if label is None or not classes:
+    if label is None:
         return int(mean[0].argmax())
+    if not classes:
+        raise InputError(f"The model tells numbers; there is no class {label!r}.")
     if label not in classes:
         raise InputError(f"The model tells {', '.join(classes)}; there is no class {label!r}.")
     return classes.index(label)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from materialabs.crystals.descriptors import Descriptors
 from materialabs.errors import InputError, NotFound, ResourceError
 from materialabs.networks.cards import versions
-from materialabs.networks.model_files import CARD, read_card
+from materialabs.networks.model_files import CARD, WEIGHTS, read_card
+from materialabs.networks.splits import as_groups
 from materialabs.transfer.choosing import offered_scores, suiting
 from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import background_of
-from materialabs.transfer.folds import compound_labels, plan_folds
+from materialabs.transfer.folds import FoldPlan, compound_labels, plan_folds
 from materialabs.transfer.judging import figures_of, judge, learner_of
 from materialabs.transfer.learning import learn
 from materialabs.transfer.models import TransferModel, write_model
@@ -66,7 +71,8 @@ def fit(
     unit
         Of the target.
     folds
-        What the model is judged on: ``"formula"``, ``"random"``, ``"system"`` or ``"element"``.
+        What the model is judged on: ``"formula"``, ``"random"``, ``"system"`` or ``"element"``. The
+        finished model is the same with all of them.
     sources
         Names of sources of calculated knowledge, of which all are used at once; none with an empty
         list. By default the one of those that come with the package that suits the table best
@@ -94,7 +100,7 @@ def fit(
     ]
     folder = Path(out) if out is not None else Path(folder_name(table, target))
     plan = plan_of(measured, folds, known, seed) | ({"choose": True} if choose else {})
-    finished = _finished(folder, plan)
+    finished = _finished(folder, plan, {"credit": credit, "licence": licence})
     if finished is not None:
         return finished
     told = {"name": folder.resolve().name, "plan": plan, "credit": credit, "licence": licence}
@@ -110,6 +116,9 @@ def fit_measurements(
 ) -> TransferModel:  # fmt: skip
     """Judge on folds, learn from all rows, and write the model's folder.
 
+    The kind of folds decides what the model is judged on, and nothing of how it learns: inside the
+    rows that it learns from, those of one compound always stay together.
+
     Parameters
     ----------
     measured
@@ -123,24 +132,23 @@ def fit_measurements(
     folds, seed, progress
         As in :func:`fit`.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResourceError(f"{folder} cannot be made: {error.strerror}.") from None
+    _require_writable(folder)
+    compounds = _compounds_of(measured)
+    plan = replace(plan_folds(measured.compositions, folds, seed=seed), groups=compounds)
     described = describe(measured.compositions, sources, measured.conditions)
     names = [one.name for one in sources]
-    plan = plan_folds(measured.compositions, folds, seed=seed)
     chosen: list[list[str]] = []
     learner = learner_of(measured, names, choose=choose, seed=seed, said=chosen.append)
     judged = judge(described, measured.targets, plan, learner, sources=sources, progress=progress)
-    scores = offered_scores(described, measured.targets, names, plan.groups) if choose else {}
+    scores = offered_scores(described, measured.targets, names, compounds) if choose else {}
     used = suiting(scores) if choose else names
     learned = learn(
-        described, measured.targets, measured.head, plan.groups, strategies_for(used), seed=seed
+        described, measured.targets, measured.head, compounds, strategies_for(used), seed=seed
     )
     card = told | {
         "conditions": list(measured.conditions.names),
-        "data": _data_card(measured),
+        "condition_ranges": _ranges(measured.conditions),
+        "data": _data_card(measured, plan),
         "background": background_of(measured.compositions),
         "folds": f"{len(plan.outer)} folds by {folds}, seed {seed}",
         "metrics": figures_of(measured, judged),
@@ -175,28 +183,88 @@ def plan_of(
     }  # fmt: skip
 
 
-def _finished(folder: Path, plan: dict[str, Any]) -> TransferModel | None:
-    """The model of a folder that is finished; a folder of another plan is refused."""
+def _finished(folder: Path, plan: dict[str, Any], said: dict[str, str]) -> TransferModel | None:
+    """The model of a folder that is finished; one of another plan, or credit, is refused."""
     if not (folder / CARD).is_file():
         return None
     try:
-        same = read_card(folder).get("plan") == plan
+        card = read_card(folder)
     except NotFound:
         return None
-    if not same:
+    if card.get("plan") != plan:
         raise InputError(
             f"{folder} holds a model of another table, folds, sources or seed: give another "
             "--out, or remove it.",
             code="training.other",
         )
-    return TransferModel.load(folder) if (folder / REPORT).is_file() else None
+    if not (folder / REPORT).is_file():
+        return None
+    for name, text in said.items():
+        if text and card.get(name) != text:
+            raise InputError(
+                f"{folder} holds this model with another {name}, {card.get(name, '')!r}: leave "
+                f"--{name} out, give another --out, or remove the folder.",
+                code="training.other",
+            )
+    return TransferModel.load(folder)
 
 
-def _data_card(measured: Measurements) -> dict[str, Any]:
-    formulas = set(compound_labels(measured.compositions))
+def _require_writable(folder: Path) -> None:
+    """Make the folder, and refuse one that cannot be written or that holds files of others."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResourceError(f"{folder} cannot be written: {error.strerror}.") from None
+    strange = [] if (folder / CARD).is_file() else [
+        name for name in (WEIGHTS, REPORT) if (folder / name).exists()
+    ]  # fmt: skip
+    if strange:
+        raise InputError(
+            f"{folder} holds {' and '.join(strange)} but no model, and fitting would write over "
+            "it: give another --out, or remove it.",
+            code="training.other",
+        )
+
+
+def _compounds_of(measured: Measurements) -> NDArray[np.int64]:
+    """The compound of each row [n]; refused where there is only one."""
+    compounds = as_groups(compound_labels(measured.compositions))
+    if compounds.max() == 0:
+        raise InputError(
+            "All rows are of one compound, and a model of compositions learns from several: give "
+            "rows of others.",
+            code="transfer.few",
+        )
+    return compounds
+
+
+def _ranges(conditions: Descriptors) -> dict[str, list[float]]:
+    """Least and largest value of each condition."""
+    return {
+        name: [float(column.min()), float(column.max())]
+        for name, column in zip(conditions.names, conditions.values.T, strict=True)
+    }
+
+
+def _data_card(measured: Measurements, plan: FoldPlan) -> dict[str, Any]:
     return {
         "name": measured.name,
         "rows": len(measured),
-        "formulas": len(formulas),
-        "notes": list(measured.notes),
+        "formulas": len(np.unique(plan.groups)),
+        "notes": [*measured.notes, *_shared_compounds(plan)],
     }
+
+
+def _shared_compounds(plan: FoldPlan) -> list[str]:
+    """A sentence on judged rows whose compound was learned from, where there are any."""
+    seen = sum(
+        int(np.isin(plan.groups[cut.test], plan.groups[cut.train]).sum()) for cut in plan.outer
+    )
+    if not seen:
+        return []
+    return [
+        f"{seen} rows were judged by a model that had learned from other rows of their compound: "
+        "new compounds are predicted less well than the figures say"
+    ]

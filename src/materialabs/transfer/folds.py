@@ -69,7 +69,8 @@ def plan_folds(
         ``"system"`` all of a chemical system; ``"element"`` learns without one element and judges
         its compounds; ``"random"`` keeps nothing together, as published figures often do.
     count, seed
-        Number of folds (not for ``"element"``), and the seed that draws them.
+        Number of folds (not for ``"element"``; fewer where there are fewer groups), and the seed
+        that draws them.
     """
     if kind not in KINDS:
         raise InputError(
@@ -79,19 +80,30 @@ def plan_folds(
     if kind == "random":
         rows = len(compositions)
         return FoldPlan(kind, tuple(splits.random_folds(rows, count, seed=seed)), np.arange(rows))
-    if kind == "system":
-        groups = as_groups(_systems(compositions))
-        return FoldPlan(kind, tuple(splits.folds(groups, count, seed=seed)), groups)
-    groups = as_groups(compound_labels(compositions))
     if kind == "element":
+        groups = as_groups(compound_labels(compositions))
         return FoldPlan(kind, tuple(_without_each(compositions)), groups)
-    return FoldPlan(kind, tuple(splits.folds(groups, count, seed=seed)), groups)
+    labels = _systems(compositions) if kind == "system" else compound_labels(compositions)
+    groups = as_groups(labels)
+    kinds = len(np.unique(groups))
+    if kinds < 2:
+        what = "chemical system" if kind == "system" else "compound"
+        raise InputError(
+            f"All rows are of one {what}, so that none is left to be judged on: choose other folds "
+            "or give more rows.",
+            code="transfer.folds",
+        )
+    return FoldPlan(kind, tuple(splits.folds(groups, min(count, kinds), seed=seed)), groups)
 
 
 def inner_folds(groups: NDArray[np.int64], *, count: int = FOLDS, seed: int = 0) -> list[Split]:
-    """Folds inside the rows that may be learned from [n]; groups stay together."""
+    """Folds inside the rows that may be learned from [n]; groups stay together.
+
+    Where all rows are of one group, the rows themselves are cut.
+    """
     kinds = len(np.unique(groups))
-    return splits.folds(groups, min(count, kinds), seed=seed)
+    apart = groups if kinds > 1 else np.arange(len(groups))
+    return splits.folds(apart, min(count, len(np.unique(apart))), seed=seed)
 
 
 def compound_labels(compositions: Compositions, rounding: float = ROUNDING) -> list[str]:

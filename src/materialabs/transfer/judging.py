@@ -57,6 +57,11 @@ class Judged:
     fold: Rows
     told: Prediction
 
+    def once(self) -> Judged:
+        """Each judged row once, as its first fold told it."""
+        first = np.sort(np.unique(self.rows, return_index=True)[1])
+        return Judged(self.rows[first], self.fold[first], self.told.take(first))
+
 
 def judge(
     described: Described, targets: Floats, plan: FoldPlan, learner: Learner,
@@ -155,16 +160,21 @@ def check_no_leak(
 
 
 def figures_of(measured: Measurements, judged: Judged) -> dict[str, Any]:
-    """Errors, coverage and worst cases over all folds, and what each fold reached."""
-    truth, cells = measured.targets[judged.rows], measured.compositions[judged.rows]
-    told = judged.told.replace(ids=tuple(f"row {row}" for row in measured.rows[judged.rows]))
+    """Errors, coverage and worst cases of the judged rows, and what each fold reached.
+
+    A row that several folds have judged counts once in all but the figures of these folds.
+    """
+    once = judged.once()
+    truth, cells = measured.targets[once.rows], measured.compositions[once.rows]
+    told = once.told.replace(ids=tuple(f"row {row}" for row in measured.rows[once.rows]))
     if measured.head.classes:
         figures = cards.class_figures(told, truth, cells.reduced_formulas())
         figures["balanced_accuracy"] = balanced_accuracy(told.probability, truth)
     else:
         figures = cards.number_figures(told, truth[:, 0], cells)
+    every = measured.targets[judged.rows]
     figures["folds"] = [
-        _fold_figures(judged.told.mean[mine], truth[mine], bool(measured.head.classes))
+        _fold_figures(judged.told.mean[mine], every[mine], bool(measured.head.classes))
         for mine in (judged.fold == number for number in range(int(judged.fold.max()) + 1))
     ]
     return figures

@@ -284,12 +284,14 @@ def _calibration(
     head: Head, mean: Floats, truth: Floats, outside: Answers, shares: Floats, described: Described
 ) -> Calibration:  # fmt: skip
     lowest, highest = head.bounds
+    compounds = compound_labels(described.compositions)
+    several = len(set(compounds)) > 1
     return Calibration.fit(
         np.clip(mean, lowest, highest),
         truth,
         signals_of(outside, shares),
         chemical_groups(described.compositions),
-        clusters=compound_labels(described.compositions),
+        clusters=compounds if several else [str(row) for row in range(len(mean))],
     )
 
 

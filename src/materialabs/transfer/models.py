@@ -32,6 +32,9 @@ SCHEMA: Final = 1
 KIND: Final = "transfer"
 """What a card says that this is, so that no other model is taken for one."""
 
+REQUIRED: Final = ("name", "conditions", "background")
+"""Entries of a card that predicting and explaining read."""
+
 Conditions = Mapping[str, float | Sequence[float]]
 
 
@@ -64,9 +67,12 @@ class TransferModel:
                 f"{place} holds another kind of model: materialabs predict reads it.",
                 code="model.kind",
             )
-        tensors, _ = read_tensors(place / WEIGHTS, card["files"][WEIGHTS])
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         try:
+            lacking = [name for name in REQUIRED if name not in card]
+            if lacking:
+                raise ValueError(f"its card lacks {', '.join(lacking)}")
+            tensors, _ = read_tensors(place / WEIGHTS, card["files"][WEIGHTS])
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
             return cls(_restored(card, arrays), _sources(card), card)
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, IntegrityError):
@@ -95,6 +101,21 @@ class TransferModel:
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions that every prediction needs."""
         return tuple(self.card["conditions"])
+
+    def unlearned_conditions(self, given: Conditions) -> list[str]:
+        """What to say of each condition that lies outside what was learned from.
+
+        Nothing is said of a model whose card keeps no ranges, as older ones.
+        """
+        said = []
+        for name, (lowest, highest) in self.card.get("condition_ranges", {}).items():
+            values = np.asarray(given.get(name, lowest), dtype=np.float64)
+            if (values < lowest).any() or (values > highest).any():
+                learned = (
+                    f"from {lowest:g} to {highest:g}" if lowest < highest else f"at {lowest:g}"
+                )
+                said.append(f"{name} was learned {learned} only")
+        return said
 
     def __repr__(self) -> str:
         parts = ", ".join(one["name"] for one in self.card["strategies"])

@@ -40,12 +40,13 @@ def report_text(model: TransferModel, measured: Measurements, judged: Judged) ->
 
     card = model.card
     figures = card["metrics"]
+    once = judged.once()
     lead = (
         f"<p class='lead'>{escape(model.head.title)} of {escape(measured.name)}: "
-        f"{len(measured):,} rows, {card['data']['formulas']:,} formulas. Each row was judged once "
-        f"by a model that had not learned from its fold: {escape(card['folds'])}.</p>"
+        f"{len(measured):,} rows, {card['data']['formulas']:,} formulas. "
+        f"{_judged_rows(len(measured), once, judged)}: {escape(card['folds'])}.</p>"
     )
-    body = _classes(model, figures) if model.head.classes else _numbers(model, measured, judged)
+    body = _classes(model, figures) if model.head.classes else _numbers(model, measured, once)
     return (
         f"<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'>"
         f"<title>{escape(model.name)}</title><style>{model_report.STYLE}</style>"
@@ -54,6 +55,16 @@ def report_text(model: TransferModel, measured: Measurements, judged: Judged) ->
         f"<h2>What it is made of</h2>{_strategies(card)}"
         f"<h2>Data and versions</h2>{_provenance(card)}</body></html>\n"
     )
+
+
+def _judged_rows(rows: int, once: Judged, judged: Judged) -> str:
+    """How many rows were judged, and how often."""
+    if len(once.rows) == len(judged.rows) == rows:
+        return "Each row was judged once by a model that had not learned from its fold"
+    told = f"{len(once.rows):,} of {rows:,} rows were judged, by models that had not learned from "
+    again = len(judged.rows) - len(once.rows)
+    first = " (rows of several folds count once, as the first of them told it)" if again else ""
+    return f"{told}their fold{first}"
 
 
 def _numbers(model: TransferModel, measured: Measurements, judged: Judged) -> str:

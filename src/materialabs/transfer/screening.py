@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError
 from materialabs.generation.balance import RelaxedBalance
 from materialabs.generation.formulas import formulas
+from materialabs.networks.heads import Head
 from materialabs.predictions import OUT_OF_DOMAIN, Prediction
 from materialabs.progress import track
 from materialabs.transfer.models import Conditions, TransferModel
@@ -42,22 +43,29 @@ class Screened:
         What was sought, in words.
     considered
         Formulas that were ranked.
+    label
+        For classes: the class that was sought.
     """
 
     formulas: tuple[str, ...]
     told: Prediction
     goal: str
     considered: int
+    label: str = ""
 
     def __len__(self) -> int:
         return len(self.formulas)
 
     def table(self) -> list[dict[str, Any]]:
-        """One row for each formula, ready to print."""
+        """One row for each formula, ready to print; for classes with what it was ranked by."""
+        sought: list[dict[str, Any]] = [{} for _ in self.formulas]
+        if self.label:
+            chances = self.told.probability[:, self.told.classes.index(self.label)].tolist()
+            sought = [{f"probability of {self.label}": chance} for chance in chances]
         return [
-            {"rank": rank, "formula": name, **row}
-            for rank, (name, row) in enumerate(
-                zip(self.formulas, self.told.table(), strict=True), 1
+            {"rank": rank, "formula": name, **first, **row}
+            for rank, (name, first, row) in enumerate(
+                zip(self.formulas, sought, self.told.table(), strict=True), 1
             )
         ]
 
@@ -88,7 +96,8 @@ def screen(
     goal
         ``"high"`` or ``"low"`` values first.
     near
-        A wanted value instead: the formulas likeliest to lie close to it first.
+        A wanted value instead, in the unit of the target even where its logarithm was learned: the
+        formulas likeliest to lie close to it first.
     label
         For classes: the class that is wanted; the last by default.
     atoms
@@ -106,6 +115,7 @@ def screen(
         raise InputError(f"The goal of a screening is high or low, not {goal!r}.")
     if most < 1:
         raise InputError("A screening tells one formula or more.")
+    rank = _ranking(model.head, goal, near, label)
     system = elements if isinstance(elements, str) else "-".join(elements)
     rule = RelaxedBalance() if balanced else None
     cells = formulas(system, atoms=atoms, rule=rule)
@@ -117,27 +127,67 @@ def screen(
         for start in track(starts, label=f"screening {system}", show=progress)
     ]
     told = Prediction.concat(parts)
-    scores, words = _scores(told, goal, near, label)
-    scores = np.where(told.in_domain < OUT_OF_DOMAIN, -np.inf, scores)
+    scores = np.where(told.in_domain < OUT_OF_DOMAIN, -np.inf, rank.scores(told))
     order = np.argsort(-scores, kind="stable")[:most]
-    return Screened(_names(cells, order), told.take(order), words, len(cells))
+    return Screened(_names(cells, order), told.take(order), rank.words, len(cells), rank.label)
 
 
-def _scores(
-    told: Prediction, goal: str, near: float | None, label: str | None
-) -> tuple[Floats, str]:
-    """The higher the better [n], and what was sought in words."""
-    if told.classes:
-        wanted = told.classes[-1] if label is None else label
-        if wanted not in told.classes:
-            raise InputError(
-                f"The model tells {', '.join(told.classes)}; there is no class {wanted!r}."
-            )
-        return told.probability[:, told.classes.index(wanted)], f"most likely {wanted}"
+@dataclass(frozen=True)
+class _Ranking:
+    """What comes first.
+
+    Parameters
+    ----------
+    words
+        For people.
+    scores
+        The higher the better [n].
+    label
+        The class that is sought, where classes are told.
+    """
+
+    words: str
+    scores: Callable[[Prediction], Floats]
+    label: str = ""
+
+
+def _ranking(head: Head, goal: str, near: float | None, label: str | None) -> _Ranking:
+    """What is sought; what does not go with the model is refused before anything is predicted."""
+    if head.classes:
+        return _by_class(head, goal, near, label)
+    if label is not None:
+        raise InputError(f"The model tells numbers; there is no class {label!r}.")
     if near is not None:
-        return -_expected_distance(told, near), f"nearest to {near:g} {told.unit}"
-    sign = 1.0 if goal == "high" else -1.0
-    return sign * told.mean, "highest first" if goal == "high" else "lowest first"
+        wanted = _predicted_value(head, near)
+        return _Ranking(
+            f"nearest to {near:g} {head.unit}", lambda told: -_expected_distance(told, wanted)
+        )
+    if goal == "high":
+        return _Ranking("highest first", lambda told: told.mean)
+    return _Ranking("lowest first", lambda told: -told.mean)
+
+
+def _by_class(head: Head, goal: str, near: float | None, label: str | None) -> _Ranking:
+    if near is not None or goal != "high":
+        raise InputError(
+            "The model tells classes, not numbers: a screening ranks by the probability of one of "
+            f"them ({', '.join(head.classes)}), and knows no low values and none nearby."
+        )
+    wanted = head.classes[-1] if label is None else label
+    if wanted not in head.classes:
+        raise InputError(
+            f"The model tells {', '.join(head.classes)}; there is no class {wanted!r}."
+        )
+    place = head.classes.index(wanted)
+    return _Ranking(f"most likely {wanted}", lambda told: told.probability[:, place], wanted)
+
+
+def _predicted_value(head: Head, wanted: float) -> float:
+    """A value as the model predicts it: its logarithm where one was learned."""
+    if not np.isfinite(wanted) or (head.logarithm and wanted <= 0):
+        above = " above zero, since its logarithm was learned" if head.logarithm else ""
+        raise InputError(f"A value of {head.title} to be near is a number{above}, not {wanted:g}.")
+    return float(np.log10(wanted)) if head.logarithm else wanted
 
 
 def _expected_distance(told: Prediction, near: float) -> Floats:

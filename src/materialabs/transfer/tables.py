@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,31 +10,34 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from materialabs.crystals.columns import CRYSTAL_COLUMNS
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.descriptors import Descriptors
-from materialabs.errors import FileError, FormulaError, InputError
+from materialabs.crystals.files.named_rows import is_gap
+from materialabs.crystals.files.names import KNOWN, UNSTATED
+from materialabs.errors import FileError, InputError
 from materialabs.levels import Level
 from materialabs.networks.heads import NO_UNIT, Head
-from materialabs.networks.labelled_tables import FORMULAS, MISSING, listed, read_rows
-from materialabs.networks.targets import ENERGIES, target_of
+from materialabs.networks.labelled_tables import listed, numbered_rows, sheets_not_read
+from materialabs.networks.targets import (
+    ENERGIES,
+    ENERGY_UNIT,
+    target_of,
+    texts_among_numbers,
+)
 from materialabs.transfer.folds import compound_labels
+from materialabs.transfer.formula_column import SHOWN, amounts_of, formula_column
 
 Floats = NDArray[np.float64]
 
 FEWEST: Final = 20
 """Rows; with fewer there is too little to learn from and to be judged on."""
 
-SHOWN: Final = 8
-"""Bad rows that a sentence lists."""
+LARGEST: Final = 1e30
+"""Of a number to learn: trees reckon in single precision, which ends at 3e38."""
 
-MOSTLY: Final = 0.8
-"""Share of rows with fractions that sum to one from which a table is one of fractions."""
-
-SUM_TOLERANCE: Final = 0.02
-"""Fractions that sum to one within this are whole; published tables round to two digits."""
-
-WHOLES: Final = (1.0, 100.0)
-"""What fractions and percentages sum to."""
+TEXT_SHOWN: Final = 40
+"""Characters of a text that a sentence shows."""
 
 SAME_FRACTION: Final = 5e-4
 """Fractions that differ by less are the same composition, printed with three digits or more."""
@@ -58,7 +61,7 @@ class Measurements:
     head
         What was measured.
     rows
-        int64 [n], the row of the table that each comes from, counted from 1.
+        int64 [n], the row of the table that each comes from; 1 is the first below the header.
     name
         Of the table.
     notes
@@ -105,52 +108,93 @@ def read_measurements(
     unit
         Of the target.
     skip_bad
-        Go on without rows whose formula or fractions are wrong, and say which.
+        Go on without rows whose formula, fractions or value are wrong, and say which.
     normalise
         Take fractions that do not sum to one relative to their sum.
     """
     path = Path(table)
     if not path.is_file():
         raise FileError(f"There is no file {path}.")
-    rows = read_rows(path)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    formulas = _formula_column(names, formula)
-    _require_columns(names, [target, *conditions], formulas)
-    head, targets = _targets(rows, target, unit, logarithm)
+    rows = dict(numbered_rows(path))
+    formulas = _columns(path, rows, formula, [target, *conditions])
+    values, texts = _values(rows, target, skip_bad)
+    head, targets = _targets(values, target, unit, logarithm)
     given = np.array([_numbers(rows, one) for one in conditions]).reshape(-1, len(rows)).T
     known = np.asarray(np.isfinite(targets).all(axis=1))
     whole = np.asarray(np.isfinite(given).all(axis=1))
-    wanted = np.flatnonzero(known & whole)
-    amounts, kept, notes = _amounts(rows, formulas, wanted.tolist(), skip_bad, normalise)
-    notes += _left_out(known, whole)
+    numbers = np.array(list(rows), dtype=np.int64)
+    written = {row: rows[row].get(formulas) for row in numbers[known & whole].tolist()}
+    amounts, notes = amounts_of(written, skip_bad, normalise)
+    kept = np.isin(numbers, list(amounts))
+    notes += _left_out(known, whole, texts)
     found = Measurements(
-        Compositions.from_dicts(amounts),
+        Compositions.from_dicts(list(amounts.values())),
         Descriptors(given[kept], tuple(conditions)),
-        targets[kept], head, np.array(kept, dtype=np.int64) + 1, path.name, tuple(notes),
+        targets[kept], head, numbers[kept], path.name, tuple(notes),
     )  # fmt: skip
-    return checked(found)
+    return checked(with_classes_present(found))
+
+
+def with_classes_present(measured: Measurements) -> Measurements:
+    """The same without classes of which no row is left, and with a note on them."""
+    present = measured.targets.any(axis=0)
+    if not measured.head.classes or present.all():
+        return measured
+    names = np.array(measured.head.classes)
+    head = replace(measured.head, classes=tuple(names[present].tolist()))
+    gone = " or ".join(map(repr, names[~present].tolist()))
+    notes = (*measured.notes, f"no row that is kept is {gone}, which is left out of the classes")
+    return replace(measured, head=head, targets=measured.targets[:, present], notes=notes)
 
 
 def checked(measured: Measurements) -> Measurements:
-    """The same with notes on repeated formulas; refused where there is nothing to learn."""
+    """The same with notes on what is odd; refused where there is nothing to learn."""
     if len(measured) < FEWEST:
         raise InputError(
             f"{len(measured)} rows have a formula and a value, and {FEWEST} are needed to learn "
             "from and to be judged on: give more rows.",
             code="transfer.few",
         )
-    if not measured.head.classes and np.ptp(measured.targets) == 0:
-        raise InputError(
-            f"Every value of {measured.head.name!r} is the same: there is nothing to learn.",
-            code="target.constant",
-        )
+    _require_spread(measured)
+    columns = measured.targets.T
+    if measured.head.logarithm:
+        columns = np.concatenate([columns, 10.0**columns])
+    notes = repeated(measured)
     for name, column in zip(measured.conditions.names, measured.conditions.values.T, strict=True):
-        if any(_follows(target, column) for target in measured.targets.T):
+        if any(_follows(target, column) for target in columns):
             raise InputError(
                 f"The condition {name!r} is the target in other words: leave it out.",
                 code="transfer.leak",
             )
-    return replace(measured, notes=(*measured.notes, *repeated(measured)))
+        if np.ptp(column) == 0:
+            notes.append(
+                f"the condition {name!r} is {column[0]:g} in every row: nothing is learned of it, "
+                "and predictions hold for this value only"
+            )
+    return replace(measured, notes=(*measured.notes, *notes))
+
+
+def _require_spread(measured: Measurements) -> None:
+    """Refuse targets that are all the same, and numbers that strategies cannot hold."""
+    head, targets = measured.head, measured.targets
+    if len(head.classes) == 1:
+        raise InputError(
+            f"Every row of {head.name!r} that is kept is {head.classes[0]!r}: there is nothing to "
+            "tell apart.",
+            code="target.constant",
+        )
+    if not head.classes and np.ptp(targets) == 0:
+        raise InputError(
+            f"Every value of {head.name!r} is the same: there is nothing to learn.",
+            code="target.constant",
+        )
+    worst = int(np.abs(targets).max(axis=1).argmax())
+    if np.abs(targets[worst]).max() > LARGEST:
+        raise InputError(
+            f"{head.name!r} is {targets[worst, 0]:g} in row {measured.rows[worst]}: numbers up to "
+            f"{LARGEST:g} are learned; mend it, or learn the logarithm (--log).",
+            code="target.infinite",
+        )
 
 
 def repeated(measured: Measurements) -> list[str]:
@@ -180,18 +224,19 @@ def repeated(measured: Measurements) -> list[str]:
             f"most ({worst})"
         )  # fmt: skip
         text += f", {int(differing.sum())} of them {how}"
-    return [f"{text}: all are kept, as repeated measurements, on one side of every fold"]
+    return [f"{text}: all are kept, as repeated measurements"]
 
 
-def _formula_column(names: Sequence[str], formula: str | None) -> str:
-    lower = {name.lower(): name for name in reversed(names)}
-    found = formula or next((lower[one] for one in FORMULAS if one in lower), None)
-    if found is None or found not in names:
-        raise InputError(
-            f"The table has no column {found or 'formula'!r}; it has {listed(names)}: name the "
-            "column of formulas.",
-            code="table.no_formula",
-        )
+def _columns(
+    path: Path, rows: Mapping[int, dict[str, Any]], formula: str | None, asked: Sequence[str]
+) -> str:
+    """The column of formulas; refused where a column that is asked for is not there."""
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    try:
+        found = formula_column(names, formula)
+        _require_columns(names, asked, found)
+    except InputError as error:
+        raise InputError(f"{error}{sheets_not_read(path)}", code=error.code) from None
     return found
 
 
@@ -209,107 +254,86 @@ def _require_columns(names: Sequence[str], asked: Sequence[str], formula: str) -
         )
 
 
-def _cell(value: Any) -> Any:
-    gone = isinstance(value, str) and value.strip().lower() in MISSING
-    return None if gone else value
+def _values(
+    rows: Mapping[int, dict[str, Any]], target: str, skip_bad: bool
+) -> tuple[dict[int, Any], dict[int, str]]:
+    """The target of each row, and those that are texts among numbers, which become gaps."""
+    values = {row: None if is_gap(cells.get(target)) else cells[target]
+              for row, cells in rows.items()}  # fmt: skip
+    numbers = list(values)
+    texts = {
+        numbers[place]: str(values[numbers[place]])[:TEXT_SHOWN]
+        for place in texts_among_numbers(list(values.values()))
+    }
+    if texts and not skip_bad:
+        row, text = next(iter(texts.items()))
+        raise InputError(
+            f"The column {target!r} holds numbers and texts such as {text!r} in row {row}: clear "
+            "or mend the texts, or go on without these rows (--skip-bad).",
+            code="target.mixed",
+        )
+    return values | dict.fromkeys(texts), texts
 
 
 def _targets(
-    rows: Sequence[dict[str, Any]], target: str, unit: str, logarithm: bool
+    values: Mapping[int, Any], target: str, unit: str, logarithm: bool
 ) -> tuple[Head, Floats]:
-    """What was measured, and its columns; a measured energy has the level "experiment"."""
-    values = [_cell(row.get(target)) for row in rows]
-    kind = ENERGIES.get(target)
+    """What was measured, and its columns; an energy in eV/atom has the level "experiment"."""
+    head, columns = target_of(
+        target, list(values.values()), unit=NO_UNIT, logarithm=logarithm, rows=list(values)
+    )
+    if head.classes:
+        return head, columns
+    told = unit or _unit_of(target)
+    energy = told == ENERGY_UNIT and not logarithm
+    kind = ENERGIES.get(KNOWN.get(target, target)) if energy else None
     level = None if kind is None else Level("experiment")
-    head, columns = target_of(target, values, kind=kind, level=level, logarithm=logarithm)
-    return (replace(head, unit=unit) if unit and not head.classes else head), columns
+    return replace(head, unit=told, kind=kind, level=level), columns
 
 
-def _numbers(rows: Sequence[dict[str, Any]], name: str) -> Floats:
+def _unit_of(target: str) -> str:
+    """The unit that a column's name says; a bare energy may be of an atom, a cell or a mole."""
+    known = CRYSTAL_COLUMNS.get(KNOWN.get(target, target))
+    return NO_UNIT if known is None or target in UNSTATED else known.unit or NO_UNIT
+
+
+def _numbers(rows: Mapping[int, dict[str, Any]], name: str) -> Floats:
     """A condition [n]; NaN where it is missing."""
     found = np.full(len(rows), np.nan)
-    for place, row in enumerate(rows):
-        value = _cell(row.get(name))
+    for place, (row, cells) in enumerate(rows.items()):
+        value = cells.get(name)
         try:
-            found[place] = np.nan if value is None else float(str(value).strip())
+            found[place] = np.nan if is_gap(value) else float(str(value).strip())
         except ValueError:
             raise InputError(
-                f"The condition {name!r} is {str(value)[:40]!r} in row {place + 1}: conditions "
+                f"The condition {name!r} is {str(value)[:TEXT_SHOWN]!r} in row {row}: conditions "
                 "are numbers.",
                 code="transfer.condition",
             ) from None
+        if abs(found[place]) > LARGEST:
+            raise InputError(
+                f"The condition {name!r} is {found[place]:g} in row {row}: numbers up to "
+                f"{LARGEST:g} are learned from.",
+                code="transfer.condition",
+            )
     return found
 
 
-def _left_out(known: NDArray[np.bool_], whole: NDArray[np.bool_]) -> list[str]:
+def _left_out(
+    known: NDArray[np.bool_], whole: NDArray[np.bool_], texts: Mapping[int, str]
+) -> list[str]:
     notes = []
-    if not known.all():
-        notes.append(f"{int((~known).sum())} of {len(known)} rows have no value: left out")
+    gone = int((~known).sum()) - len(texts)
+    if gone:
+        notes.append(f"{gone} of {len(known)} rows have no value: left out")
+    if texts:
+        named = "; ".join(f"row {row}: {text!r}" for row, text in list(texts.items())[:SHOWN])
+        more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+        notes.append(f"{len(texts)} rows whose value is no number are left out ({named}{more})")
     lacking = int((known & ~whole).sum())
     if lacking:
         notes.append(f"{lacking} rows with a value lack a condition: left out")
     return notes
-
-
-def _amounts(
-    rows: Sequence[dict[str, Any]],
-    formulas: str,
-    wanted: Sequence[int],
-    skip_bad: bool,
-    normalise: bool,
-) -> tuple[list[dict[int, float]], list[int], list[str]]:
-    """Compositions of the wanted rows, the rows that are kept, and a note on the others."""
-    bad: dict[int, str] = {}
-    read: dict[int, dict[int, float]] = {}
-    for place in wanted:
-        text = _cell(rows[place].get(formulas))
-        try:
-            read[place] = next(iter(Compositions.parse(["" if text is None else str(text)])))
-        except FormulaError as error:
-            bad[place] = str(error)
-    broken = _broken_sums(read)
-    notes = []
-    if broken and normalise:
-        named = ", ".join(f"row {place + 1}" for place in sorted(broken)[:SHOWN])
-        notes = [f"{len(broken)} rows have fractions that do not sum to one, taken as relative "
-                 f"({named})"]  # fmt: skip
-    else:
-        bad |= broken
-    if not bad:
-        return [read[place] for place in wanted], list(wanted), notes
-    told = "; ".join(f"row {place + 1}: {bad[place].rstrip('.')}" for place in sorted(bad)[:SHOWN])
-    more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    if not skip_bad:
-        relative = ", or take fractions as relative (--normalise)" if broken else ""
-        raise FormulaError(
-            f"{len(bad)} of {len(wanted)} rows have a composition that cannot be used: "
-            f"{told}{more}. Mend them, or go on without them (--skip-bad){relative}.",
-            code="transfer.rows",
-        )
-    kept = [place for place in wanted if place not in bad]
-    note = f"{len(bad)} rows whose composition cannot be used are left out ({told}{more})"
-    return [read[place] for place in kept], kept, [*notes, note]
-
-
-def _broken_sums(read: dict[int, dict[int, float]]) -> dict[int, str]:
-    """Rows whose fractions do not sum to one (or to 100 %), in a table of fractions."""
-    fractional = {
-        place: sum(amounts.values())
-        for place, amounts in read.items()
-        if any(amount != round(amount) for amount in amounts.values())
-    }
-    if not fractional:
-        return {}
-    sums = np.array(list(fractional.values()))
-    for total in WHOLES:
-        good = np.abs(sums / total - 1.0) <= SUM_TOLERANCE
-        if good.sum() >= MOSTLY * len(read):
-            return {
-                place: f"the fractions sum to {value:g}, not to {total:g}."
-                for place, value in fractional.items()
-                if abs(value / total - 1.0) > SUM_TOLERANCE
-            }
-    return {}
 
 
 def _follows(target: Floats, column: Floats) -> bool:
