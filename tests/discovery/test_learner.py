@@ -9,9 +9,9 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.prototypes import fill
 from materialabs.discovery.forecasting import (
     Learned,
-    Mapped,
     Nothing,
     Remembering,
+    Trained,
     distance_of,
     forecaster_for,
 )
@@ -106,7 +106,7 @@ def test_a_foreign_model_is_mapped_to_the_oracles_level(
     _, first = np.unique(crystals.formulas(), return_index=True)
     crystals, energies = crystals[first], energies[first]
     model = Shifted(crystals, energies)
-    forecaster = Mapped(model, "shifted")
+    forecaster = Trained(model, "shifted", SYSTEM)
     with pytest.raises(InputError, match="call learn first"):
         forecaster.judge(crystals)
     forecaster.learn(crystals, energies)
@@ -161,12 +161,12 @@ def test_a_campaign_that_must_end_alike_asks_anew() -> None:
     """Answers depend in their last digits on what was asked with them."""
     plain = forecaster_for(None, "mixed", SYSTEM, 0)
     calm = forecaster_for(None, "mixed", SYSTEM, 0, deterministic=True)
-    assert isinstance(plain, Mapped) and isinstance(calm, Mapped)
+    assert isinstance(plain, Trained) and isinstance(calm, Trained)
     assert plain.remembers and not calm.remembers
 
 
 def test_the_network_that_ships_for_campaigns_knows_candidates() -> None:
     found = forecaster_for(None, "mixed", SYSTEM, 0)
-    assert isinstance(found, Mapped)
+    assert isinstance(found, Trained)
     assert found.name.startswith("candidates/")
-    assert isinstance(forecaster_for("energy", "mixed", SYSTEM, 0), Mapped)
+    assert isinstance(forecaster_for("energy", "mixed", SYSTEM, 0), Trained)

@@ -1,10 +1,12 @@
 """What a campaign expects of candidates, always at the oracle's level.
 
-A trained network speaks at a level of its own. What it says goes through a map that is learned from
-the campaign's relaxations and refitted in each round; its raw output is never put on the oracle's
-hull. The network that ships for this has learned what candidates come to when they are relaxed, not
-only what known compounds are. Where there is no network, a small model learns from the relaxations
-themselves.
+A trained network that speaks at another level than the oracle goes through a map that is learned
+from the campaign's relaxations and refitted in each round; its raw output is never put on the
+oracle's hull. One that speaks at the oracle's level needs no map, and a map would take the errors
+of the few crystals that it puts too low for a difference of levels: what it leaves over is learned
+near those crystals alone. The network that ships for campaigns has learned what candidates come to
+when they are relaxed, not only what known compounds are. Where there is no network, a small model
+learns from the relaxations themselves.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
+from materialabs.discovery.remainders import FEWEST as FEWEST_LEFT_OVER
+from materialabs.discovery.remainders import Remainder
 from materialabs.discovery.surrogate_systems import FEWEST, SystemSurrogate
 from materialabs.errors import ExternalError, InputError, MaterialabsError
 from materialabs.hull import Hull
-from materialabs.levels import Energies
+from materialabs.levels import Energies, Level
 from materialabs.networks.level import LevelMap
 from materialabs.networks.stability import distances_to_known, stability
 from materialabs.predictions import Prediction
@@ -126,8 +130,8 @@ class Nothing:
 
 
 @dataclass
-class Mapped:
-    """A trained model whose answers are mapped to the oracle's level.
+class Trained:
+    """A trained model whose answers are brought to what the oracle says.
 
     Parameters
     ----------
@@ -135,8 +139,10 @@ class Mapped:
         Predicts energies with kind and level.
     name
         Of the model.
+    elements
+        Of the system.
     seed
-        Of the map.
+        Of what is learned.
     remembers
         Whether each candidate is asked about once in a campaign, and not once in a round. An
         answer depends in its last digits on what was asked with it, so that a campaign that must
@@ -145,25 +151,47 @@ class Mapped:
 
     model: Predictor
     name: str
+    elements: tuple[int, ...]
     seed: int = 0
     remembers: bool = False
     level_map: LevelMap | None = None
+    remainder: Remainder | None = None
 
     def __post_init__(self) -> None:
         self._memory = Remembering(self.model)
+        self._oracle: Level | None = None
 
     def learn(self, starts: Crystals, labels: Energies) -> None:
-        """Refit the map."""
+        """Learn anew what lies between the model and the oracle."""
         if not self.remembers:
             self._memory = Remembering(self.model)
-        prediction = self._memory.predict(starts)
-        self.level_map = LevelMap.fit(prediction, starts.compositions, labels, seed=self.seed)
+        self._oracle = labels.level
+        told = self._memory.predict(starts)
+        energies = told.energies()
+        if (energies.level, energies.kind) == (labels.level, labels.kind):
+            self.remainder = self._left_over(starts, told, labels)
+        else:
+            self.level_map = LevelMap.fit(told, starts.compositions, labels, seed=self.seed)
 
     def judge(self, crystals: Crystals) -> Judged | None:
         """Formation energies of all."""
+        if self._oracle is None:
+            raise InputError("Nobody has said at which level the oracle speaks: call learn first.")
         raw = self._memory.predict(crystals)
-        energy = _learned(self.level_map).apply(raw, crystals.compositions)
+        energy = raw
+        if self.level_map is not None:
+            energy = self.level_map.apply(raw, crystals.compositions)
+        elif self.remainder is not None:
+            energy = self.remainder.added(raw, crystals)
         return Judged(energy, raw)
+
+    def _left_over(self, starts: Crystals, told: Prediction, labels: Energies) -> Remainder | None:
+        rows = np.flatnonzero(np.diff(starts.compositions.offsets) > 1)
+        if len(rows) < FEWEST_LEFT_OVER:
+            return None
+        return Remainder.fit(
+            starts[rows], told.take(rows), labels[rows], self.elements, seed=self.seed
+        )
 
 
 @dataclass
@@ -200,12 +228,6 @@ class Learned:
         return Judged(energy, energy)
 
 
-def _learned(level_map: LevelMap | None) -> LevelMap:
-    if level_map is None:
-        raise InputError("The map has not learned which level it leads to: call learn first.")
-    return level_map
-
-
 def forecaster_for(
     model: Any, strategy: str, elements: tuple[int, ...], seed: int, *, deterministic: bool = False
 ) -> Forecaster:
@@ -223,13 +245,13 @@ def forecaster_for(
     if strategy == "random" and model is None:
         return Nothing()
     if model is None:
-        return _shipped(seed, remembers=not deterministic) or Learned(elements, seed)
+        return _shipped(elements, seed, remembers=not deterministic) or Learned(elements, seed)
     if model == OWN_MODEL:
         return Learned(elements, seed)
     if isinstance(model, str):
         loaded = _load(model)
-        return Mapped(loaded, _name(loaded), seed, remembers=not deterministic)
-    return Mapped(model, _name(model), seed)
+        return Trained(loaded, _name(loaded), elements, seed, remembers=not deterministic)
+    return Trained(model, _name(model), elements, seed)
 
 
 def distance_of(prediction: Prediction | None, crystals: Crystals, hull: Hull) -> Prediction | None:
@@ -294,10 +316,10 @@ def _load(name: str) -> Predictor:
     return found
 
 
-def _shipped(seed: int, *, remembers: bool) -> Forecaster | None:
+def _shipped(elements: tuple[int, ...], seed: int, *, remembers: bool) -> Forecaster | None:
     """The network that ships for campaigns."""
     try:
         found = _load(SHIPPED_MODEL)
     except MaterialabsError:
         return None
-    return Mapped(found, _name(found), seed, remembers)
+    return Trained(found, _name(found), elements, seed, remembers)

@@ -151,7 +151,14 @@ class Surrogate:
     _middle: float = 0.0
     _scale: float = 1.0
 
-    def fit(self, inputs: Inputs, labels: Floats, *, middle: float | None = None) -> Surrogate:
+    def fit(
+        self,
+        inputs: Inputs,
+        labels: Floats,
+        *,
+        middle: float | None = None,
+        scale: float | None = None,
+    ) -> Surrogate:
         """Find the settings and condition on the labels; gives itself.
 
         Parameters
@@ -162,13 +169,15 @@ class Surrogate:
             [n], finite.
         middle
             What is expected far from all labels; by default the labels' mean.
+        scale
+            How far labels usually lie from there; by default as far as these do.
         """
         from scipy.optimize import minimize
 
         if len(labels) < 2 or not np.isfinite(labels).all():
             raise InputError("A surrogate learns from two finite labels or more.")
         self._middle = float(labels.mean()) if middle is None else middle
-        spread = float(np.sqrt(np.mean((labels - self._middle) ** 2)))
+        spread = float(np.sqrt(np.mean((labels - self._middle) ** 2))) if scale is None else scale
         self._scale = spread if spread > 0 else 1.0
         target = (labels - self._middle) / self._scale
         compared = self.kernel.compared(inputs, inputs)

@@ -9,6 +9,7 @@ cancel in hull distances.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -120,9 +121,9 @@ class SystemSurrogate:
         if len(labels) < FEWEST:
             raise InputError(f"The surrogate learns from {FEWEST} crystals or more.")
         wide = described if around is None else around
-        scale = {name: _widths(name, block) for name, block in wide.items()}
+        scale = {name: widths_of(name, block) for name, block in wide.items()}
         surrogate = Surrogate(KERNEL, settings)
-        surrogate.fit(_scaled(described, scale), labels.values, middle=0.0)
+        surrogate.fit(scaled(described, scale), labels.values, middle=0.0)
         return cls(elements, scale, surrogate, labels, seed)
 
     def predict(self, crystals: Crystals, *, relaxed: bool = False) -> Prediction:
@@ -132,7 +133,7 @@ class SystemSurrogate:
 
     def predict_described(self, described: Inputs) -> Prediction:
         """The same of crystals that :func:`describe` has described."""
-        inputs = _scaled(described, self.scale)
+        inputs = scaled(described, self.scale)
         mean, deviation = self.surrogate.predict(inputs)
         low = np.sort(np.argsort(mean - deviation, kind="stable")[:MOST_JOINT])
         normal = np.random.default_rng([self.seed, 1]).standard_normal((MEMBERS, len(mean)))
@@ -168,7 +169,7 @@ def describe(crystals: Crystals, elements: tuple[int, ...]) -> Inputs:
     }
 
 
-def _widths(name: str, block: Floats) -> tuple[Floats, Floats]:
+def widths_of(name: str, block: Floats) -> tuple[Floats, Floats]:
     """Centre and width of the columns: standard for descriptors, one length for pairs."""
     nothing = np.zeros(block.shape[1])
     if name in ("chemistry", "structure"):
@@ -179,7 +180,8 @@ def _widths(name: str, block: Floats) -> tuple[Floats, Floats]:
     return nothing, nothing + 1.0
 
 
-def _scaled(blocks: Inputs, scale: dict[str, tuple[Floats, Floats]]) -> Inputs:
+def scaled(blocks: Inputs, scale: Mapping[str, tuple[Floats, Floats]]) -> Inputs:
+    """Blocks in units of the widths of their columns."""
     return {
         name: np.asarray((block - scale[name][0]) / scale[name][1])
         for name, block in blocks.items()

@@ -1,0 +1,114 @@
+"""What a trained network leaves over in one chemical system, learned from a campaign's relaxations.
+
+A network errs alike on candidates that are alike: of near composition, of near structure. Its
+error, in units of the error that it expects of itself, is a Gaussian process over the system, which
+fades at the elements. Where nothing near was relaxed the network's own answer stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from materialabs.crystals.batch import Crystals
+from materialabs.discovery.surrogate import Kernel, Surrogate, Term
+from materialabs.discovery.surrogate_factors import Along, Floats, Near
+from materialabs.discovery.surrogate_systems import (
+    MEMBERS,
+    MOST_JOINT,
+    REACH,
+    describe,
+    scaled,
+    widths_of,
+)
+from materialabs.errors import InputError
+from materialabs.levels import Energies
+from materialabs.predictions import Prediction
+
+FEWEST: Final = 3
+"""Relaxed compounds that it learns from at least."""
+
+FARTHEST: Final = 3.0
+"""Expected errors that a relaxation may lie off; one that lies farther off counts as this far: it
+says that the network knows nothing of that crystal, and little of others."""
+
+KERNEL: Final = Kernel(
+    (Along("mixed"), Near("fractions", REACH), Near("structure"), Near("chemistry")),
+    (Term((0, 1), 0.3), Term((0, 1, 2), 0.4), Term((0, 2), 0.3)),
+    0.5,
+)
+"""Composition, composition and structure, structure, all fading at the elements; half of the
+variance is each crystal's own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Remainder:
+    """What a network leaves over, learned from crystals that it predicted before they were relaxed.
+
+    Parameters
+    ----------
+    elements
+        Of the system.
+    scale
+        Centre and width of the columns of each block of a description.
+    surrogate
+        Of errors in units of the expected one.
+    seed
+        Of the draws.
+    """
+
+    elements: tuple[int, ...]
+    scale: Mapping[str, tuple[Floats, Floats]]
+    surrogate: Surrogate
+    seed: int
+
+    @classmethod
+    def fit(
+        cls,
+        crystals: Crystals,
+        told: Prediction,
+        labels: Energies,
+        elements: tuple[int, ...],
+        *,
+        seed: int,
+    ) -> Remainder:
+        """Learn from relaxations.
+
+        Parameters
+        ----------
+        crystals
+            Starts of compounds, n of them.
+        told
+            What the network said of them.
+        labels
+            What they came to, of the same kind and at the same level.
+        elements
+            Of the system.
+        seed
+            Of the draws.
+        """
+        if not len(crystals) == len(told) == len(labels) or len(labels) < FEWEST:
+            raise InputError(f"What is left over is learned from {FEWEST} compounds or more.")
+        labels.require_comparable(told.energies())
+        described = describe(crystals, elements)
+        scale = {name: widths_of(name, block) for name, block in described.items()}
+        errors = np.clip((labels.values - told.mean) / told.std, -FARTHEST, FARTHEST)
+        surrogate = Surrogate(KERNEL)
+        surrogate.fit(scaled(described, scale), errors, middle=0.0, scale=1.0)
+        return cls(elements, scale, surrogate, seed)
+
+    def added(self, told: Prediction, crystals: Crystals) -> Prediction:
+        """The prediction with what is left over, and joint draws of it as members."""
+        inputs = scaled(describe(crystals, self.elements), self.scale)
+        mean, deviation = self.surrogate.predict(inputs)
+        value, spread = told.mean + told.std * mean, told.std * deviation
+        low = np.sort(np.argsort(value - spread, kind="stable")[:MOST_JOINT])
+        normal = np.random.default_rng([self.seed, 1]).standard_normal((MEMBERS, len(mean)))
+        members = value + spread * normal
+        nearest = {name: block[low] for name, block in inputs.items()}
+        drawn = self.surrogate.draws(nearest, MEMBERS, seed=self.seed)
+        members[:, low] = told.mean[low] + told.std[low] * drawn
+        return told.replace(mean=value, std=spread, members=members)

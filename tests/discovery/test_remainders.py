@@ -1,0 +1,124 @@
+"""What a network leaves over is learned where it errs, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from materialabs.crystals.batch import Crystals
+from materialabs.discovery.forecasting import Trained
+from materialabs.discovery.remainders import FARTHEST, Remainder
+from materialabs.errors import InputError, LevelError
+from materialabs.generation.airss import airss
+from materialabs.levels import Energies, Level
+from materialabs.predictions import Prediction
+
+SYSTEM = (13, 28)
+LEVEL = Level("here")
+STD = 0.05
+
+FORMULAS = ("AlNi", "Al2Ni", "Al3Ni", "Al4Ni", "AlNi2", "AlNi3", "AlNi4", "Al3Ni2", "Al2Ni3")
+
+
+@pytest.fixture(scope="module")
+def crystals() -> Crystals:
+    drawn = [airss(formula, 8, cells=1, seed=n) for n, formula in enumerate(FORMULAS)]
+    return Crystals.concat(drawn).replace(columns=None, site_columns=None)
+
+
+def truth_of(crystals: Crystals) -> np.ndarray:
+    """Any energies: what is learned is how far the network is off."""
+    nickel = crystals.compositions.fractions(SYSTEM)[:, 1]
+    return np.asarray(-0.5 * nickel * (1.0 - nickel) + 0.01 * np.sin(crystals.volumes))
+
+
+def error_of(crystals: Crystals) -> np.ndarray:
+    """The network takes what is rich in nickel too low, and the rest as it is."""
+    nickel = crystals.compositions.fractions(SYSTEM)[:, 1]
+    return np.asarray(np.where(nickel > 0.6, -0.1, 0.0))
+
+
+def told_of(crystals: Crystals, level: Level = LEVEL) -> Prediction:
+    mean = truth_of(crystals) + error_of(crystals)
+    members = mean + np.array([[-0.01], [0.01]])
+    return Prediction(
+        mean, np.full(len(mean), STD), "eV/atom", "network", level=level, kind="formation",
+        members=members,
+    )  # fmt: skip
+
+
+def split(crystals: Crystals) -> tuple[np.ndarray, np.ndarray]:
+    order = np.random.default_rng(0).permutation(len(crystals))
+    return order[:30], order[30:]
+
+
+def fitted(crystals: Crystals, rows: np.ndarray) -> Remainder:
+    labels = Energies(truth_of(crystals[rows]), "formation", LEVEL)
+    return Remainder.fit(crystals[rows], told_of(crystals[rows]), labels, SYSTEM, seed=0)
+
+
+def test_an_error_is_mended_where_it_is_and_not_elsewhere(crystals: Crystals) -> None:
+    seen, new = split(crystals)
+    told = told_of(crystals[new])
+    mended = fitted(crystals, seen).added(told, crystals[new])
+    truth, wrong = truth_of(crystals[new]), error_of(crystals[new]) != 0
+    assert np.abs(told.mean - truth)[wrong].mean() == pytest.approx(0.1)
+    assert np.abs(mended.mean - truth)[wrong].mean() < 0.03
+    assert np.abs(mended.mean - truth)[~wrong].mean() < 0.03
+    assert mended.std.mean() < told.std.mean()
+
+
+def test_draws_tell_what_the_intervals_tell(crystals: Crystals) -> None:
+    seen, new = split(crystals)
+    mended = fitted(crystals, seen).added(told_of(crystals[new]), crystals[new])
+    assert mended.members is not None
+    np.testing.assert_allclose(mended.members.mean(axis=0), mended.mean, atol=4 * STD / 8)
+    ratio = mended.members.std(axis=0) / mended.std
+    assert 0.8 < np.median(ratio) < 1.2
+
+
+def test_one_crystal_that_is_far_off_says_little_of_others(crystals: Crystals) -> None:
+    seen, new = split(crystals)
+    for off in (100 * FARTHEST * STD, 10_000 * STD):
+        values = truth_of(crystals[seen]) + error_of(crystals[seen])
+        values[0] += off
+        labels = Energies(values, "formation", LEVEL)
+        learned = Remainder.fit(crystals[seen], told_of(crystals[seen]), labels, SYSTEM, seed=0)
+        moved = learned.added(told_of(crystals[new]), crystals[new]).mean
+        assert np.abs(moved - told_of(crystals[new]).mean).mean() < STD
+
+
+def test_another_level_and_too_few_crystals_are_refused(crystals: Crystals) -> None:
+    some = crystals[:5]
+    there = Energies(truth_of(some), "formation", Level("there"))
+    with pytest.raises(LevelError):
+        Remainder.fit(some, told_of(some), there, SYSTEM, seed=0)
+    here = Energies(truth_of(some[:2]), "formation", LEVEL)
+    with pytest.raises(InputError, match="3 compounds or more"):
+        Remainder.fit(some[:2], told_of(some[:2]), here, SYSTEM, seed=0)
+
+
+class Network:
+    """Answers as :func:`told_of`."""
+
+    def predict(self, crystals: Crystals, *, relaxed: bool = False) -> Prediction:
+        assert not relaxed
+        return told_of(crystals)
+
+
+def test_a_network_at_the_oracles_level_is_not_mapped(crystals: Crystals) -> None:
+    """A map would take errors of some crystals for a difference of levels, and move all."""
+    seen, new = split(crystals)
+    forecaster = Trained(Network(), "network", SYSTEM)
+    forecaster.learn(crystals[seen[:2]], Energies(np.zeros(2), "formation", LEVEL))
+    untouched = forecaster.judge(crystals[new])
+    assert untouched is not None
+    np.testing.assert_array_equal(untouched.energy.mean, untouched.raw.mean)
+    forecaster.learn(crystals[seen], Energies(truth_of(crystals[seen]), "formation", LEVEL))
+    judged = forecaster.judge(crystals[new])
+    assert judged is not None
+    assert forecaster.level_map is None
+    rich = error_of(crystals[new]) != 0
+    moved = np.abs(judged.energy.mean - judged.raw.mean)
+    assert moved[rich].mean() > 0.07
+    assert moved[~rich].mean() < 0.03
