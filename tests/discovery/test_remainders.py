@@ -8,6 +8,9 @@ import pytest
 from materialabs.crystals.batch import Crystals
 from materialabs.discovery.forecasting import Trained
 from materialabs.discovery.remainders import FARTHEST, Remainder
+from materialabs.discovery.surrogate_factors import Near
+from materialabs.discovery.surrogate_systems import FARTHEST as FARTHEST_COLUMN
+from materialabs.discovery.surrogate_systems import scaled
 from materialabs.errors import InputError, LevelError
 from materialabs.generation.airss import airss
 from materialabs.levels import Energies, Level
@@ -86,6 +89,19 @@ def test_one_crystal_that_is_far_off_says_little_of_others(crystals: Crystals) -
         learned = Remainder.fit(crystals[seen], told_of(crystals[seen]), labels, SYSTEM, seed=0)
         moved = learned.added(told_of(crystals[new]), crystals[new]).mean
         assert np.abs(moved - told_of(crystals[new]).mean).mean() < STD
+
+
+def test_columns_in_which_the_first_crystals_hardly_differ_do_no_harm() -> None:
+    """Crystals that are nearly alike must stay alike, however far they lie from those learned."""
+    rng = np.random.default_rng(0)
+    kinds = rng.standard_normal((12, 60))
+    block = np.repeat(kinds, 10, axis=0) + 1e-9 * rng.standard_normal((120, 60))
+    narrow = {"structure": (np.zeros(60), np.full(60, 2e-8))}
+    far = scaled({"structure": block}, narrow)
+    factor = Near("structure")
+    likeness, _ = factor.likeness(factor.compared(far, far), np.zeros(1))
+    assert np.linalg.eigvalsh(likeness).min() > -1e-6
+    assert np.abs(far["structure"]).max() <= FARTHEST_COLUMN
 
 
 def test_another_level_and_too_few_crystals_are_refused(crystals: Crystals) -> None:

@@ -137,3 +137,13 @@ def test_too_few_labels_or_none_that_are_finite_are_refused(labels: np.ndarray) 
 def test_asking_before_learning_is_refused() -> None:
     with pytest.raises(InputError, match="call fit first"):
         Surrogate(KERNEL).predict(inputs(2))
+
+
+def test_a_table_that_rounding_has_bent_is_factorised_all_the_same() -> None:
+    from materialabs.discovery.surrogate import _factorised
+
+    bent = np.ones((3, 3)) - np.diag([0.0, 0.0, 1e-5])
+    factor = _factorised(bent, 1e-8)
+    np.testing.assert_allclose(factor @ factor.T, bent, atol=2e-4)
+    with pytest.raises(InputError, match="not numbers"):
+        _factorised(np.full((2, 2), np.nan), 1e-8)

@@ -10,6 +10,7 @@ Williams 2006, equation 5.9); with few labels the prior on them holds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,6 +36,9 @@ SMALLEST_VARIANCE: Final = 1e-8
 
 JOINT_VARIANCE: Final = 1e-6
 """The same for a joint distribution of many candidates, where rounding is larger."""
+
+ROUNDING: Final = (0.0, 1e-6, 1e-4, 1e-2)
+"""Shares of a table's mean diagonal that are added to it, until it can be factorised."""
 
 
 @dataclass(frozen=True)
@@ -255,9 +259,17 @@ def _product(tables: Sequence[Floats], places: tuple[int, ...]) -> Floats:
 
 
 def _factorised(table: Floats, noise: float) -> Floats:
+    """Lower factor of a table with noise; more is added where rounding has left it not positive."""
     from scipy.linalg import cholesky
 
-    return np.asarray(cholesky(table + noise * np.eye(len(table)), lower=True, check_finite=False))
+    if not np.isfinite(table).all():
+        raise InputError("Candidates cannot be compared: their descriptions are not numbers.")
+    for share in ROUNDING:
+        more = noise + share * float(np.diag(table).mean()) if share else noise
+        with suppress(np.linalg.LinAlgError):
+            whole = table + more * np.eye(len(table))
+            return np.asarray(cholesky(whole, lower=True, check_finite=False))
+    raise InputError("Candidates cannot be compared: the table of their likeness is none.")
 
 
 def _solved(factor: Floats, right: Floats) -> Floats:

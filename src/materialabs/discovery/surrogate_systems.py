@@ -34,6 +34,11 @@ MOST_JOINT: Final = 1_500
 """Candidates that are drawn together, those that may lie lowest: memory grows with the square of
 their number. The others are drawn each for itself."""
 
+FARTHEST: Final = 10.0
+"""Widths from the centre from which on all is equally far. A column in which the first crystals
+hardly differ would put others millions of widths away, and rounding would eat the likeness of
+those among themselves."""
+
 REACH: Final = 0.25
 """Root of the summed squares of differences of atomic fractions over which energies are alike."""
 
@@ -181,8 +186,8 @@ def widths_of(name: str, block: Floats) -> tuple[Floats, Floats]:
 
 
 def scaled(blocks: Inputs, scale: Mapping[str, tuple[Floats, Floats]]) -> Inputs:
-    """Blocks in units of the widths of their columns."""
+    """Blocks in units of the widths of their columns, at most :data:`FARTHEST` from the centre."""
     return {
-        name: np.asarray((block - scale[name][0]) / scale[name][1])
+        name: np.clip((block - scale[name][0]) / scale[name][1], -FARTHEST, FARTHEST)
         for name, block in blocks.items()
     }
