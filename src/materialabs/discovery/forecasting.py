@@ -189,9 +189,7 @@ class Trained:
         rows = np.flatnonzero(np.diff(starts.compositions.offsets) > 1)
         if len(rows) < FEWEST_LEFT_OVER:
             return None
-        return Remainder.fit(
-            starts[rows], told.take(rows), labels[rows], self.elements, seed=self.seed
-        )
+        return Remainder.fit(starts[rows], told.take(rows), labels[rows], self.elements)
 
 
 @dataclass

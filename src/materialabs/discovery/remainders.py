@@ -16,20 +16,17 @@ import numpy as np
 from materialabs.crystals.batch import Crystals
 from materialabs.discovery.surrogate import Kernel, Surrogate, Term
 from materialabs.discovery.surrogate_factors import Along, Floats, Near
-from materialabs.discovery.surrogate_systems import (
-    MEMBERS,
-    MOST_JOINT,
-    REACH,
-    describe,
-    scaled,
-    widths_of,
-)
+from materialabs.discovery.surrogate_systems import REACH, describe, scaled, widths_of
 from materialabs.errors import InputError
 from materialabs.levels import Energies
 from materialabs.predictions import Prediction
 
 FEWEST: Final = 3
 """Relaxed compounds that it learns from at least."""
+
+SEARCHED_FROM: Final = 24
+"""Compounds from which the settings are searched for. A few that were given, such as the polymorphs
+of one compound, err alike, and would have the process expect such errors everywhere."""
 
 FARTHEST: Final = 3.0
 """Expected errors that a relaxation may lie off; one that lies farther off counts as this far: it
@@ -56,14 +53,11 @@ class Remainder:
         Centre and width of the columns of each block of a description.
     surrogate
         Of errors in units of the expected one.
-    seed
-        Of the draws.
     """
 
     elements: tuple[int, ...]
     scale: Mapping[str, tuple[Floats, Floats]]
     surrogate: Surrogate
-    seed: int
 
     @classmethod
     def fit(
@@ -72,8 +66,6 @@ class Remainder:
         told: Prediction,
         labels: Energies,
         elements: tuple[int, ...],
-        *,
-        seed: int,
     ) -> Remainder:
         """Learn from relaxations.
 
@@ -87,8 +79,6 @@ class Remainder:
             What they came to, of the same kind and at the same level.
         elements
             Of the system.
-        seed
-            Of the draws.
         """
         if not len(crystals) == len(told) == len(labels) or len(labels) < FEWEST:
             raise InputError(f"What is left over is learned from {FEWEST} compounds or more.")
@@ -97,18 +87,18 @@ class Remainder:
         scale = {name: widths_of(name, block) for name, block in described.items()}
         errors = np.clip((labels.values - told.mean) / told.std, -FARTHEST, FARTHEST)
         surrogate = Surrogate(KERNEL)
-        surrogate.fit(scaled(described, scale), errors, middle=0.0, scale=1.0)
-        return cls(elements, scale, surrogate, seed)
+        surrogate.fit(
+            scaled(described, scale), errors, middle=0.0, scale=1.0,
+            search=len(labels) >= SEARCHED_FROM,
+        )  # fmt: skip
+        return cls(elements, scale, surrogate)
 
     def added(self, told: Prediction, crystals: Crystals) -> Prediction:
-        """The prediction with what is left over, and joint draws of it as members."""
+        """The prediction with what is left over; its members move along."""
         inputs = scaled(describe(crystals, self.elements), self.scale)
         mean, deviation = self.surrogate.predict(inputs)
-        value, spread = told.mean + told.std * mean, told.std * deviation
-        low = np.sort(np.argsort(value - spread, kind="stable")[:MOST_JOINT])
-        normal = np.random.default_rng([self.seed, 1]).standard_normal((MEMBERS, len(mean)))
-        members = value + spread * normal
-        nearest = {name: block[low] for name, block in inputs.items()}
-        drawn = self.surrogate.draws(nearest, MEMBERS, seed=self.seed)
-        members[:, low] = told.mean[low] + told.std[low] * drawn
-        return told.replace(mean=value, std=spread, members=members)
+        shift = told.std * mean
+        members = None if told.members is None else told.members + shift
+        return told.replace(
+            mean=told.mean + shift, std=told.std * np.minimum(deviation, 1.0), members=members
+        )

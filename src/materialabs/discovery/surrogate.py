@@ -162,6 +162,7 @@ class Surrogate:
         *,
         middle: float | None = None,
         scale: float | None = None,
+        search: bool = True,
     ) -> Surrogate:
         """Find the settings and condition on the labels; gives itself.
 
@@ -175,6 +176,8 @@ class Surrogate:
             What is expected far from all labels; by default the labels' mean.
         scale
             How far labels usually lie from there; by default as far as these do.
+        search
+            Whether the settings are searched for; otherwise they stay where the search starts.
         """
         from scipy.optimize import minimize
 
@@ -186,12 +189,14 @@ class Surrogate:
         target = (labels - self._middle) / self._scale
         compared = self.kernel.compared(inputs, inputs)
         start, reach = self.kernel.start, FURTHEST * self.kernel.spread
-        found = minimize(
-            self._lost, start if self.settings is None else self.settings, (compared, target),
-            jac=True, method="L-BFGS-B", options={"maxiter": STEPS},
-            bounds=list(zip(start - reach, start + reach, strict=True)),
-        )  # fmt: skip
-        self.settings, self._known = np.asarray(found.x), inputs
+        settings = start if self.settings is None else self.settings
+        if search:
+            settings = minimize(
+                self._lost, settings, (compared, target), jac=True, method="L-BFGS-B",
+                options={"maxiter": STEPS},
+                bounds=list(zip(start - reach, start + reach, strict=True)),
+            ).x  # fmt: skip
+        self.settings, self._known = np.asarray(settings), inputs
         self._factor = _factorised(self._table(compared), self.noise + SMALLEST_VARIANCE)
         self._weights = _solved(self._factor, target)
         return self
