@@ -22,8 +22,8 @@ import numpy as np
 
 from benchmarks.harness import data_folder
 from materialabs.networks import splits
-from materialabs.networks.labelled_tables import read_rows
 from materialabs.networks.splits import Split
+from materialabs.networks.table_rows import read_rows
 from materialabs.transfer.folds import FoldPlan, plan_folds
 from materialabs.transfer.tables import Measurements, read_measurements
 

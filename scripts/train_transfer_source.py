@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.calculated_quantities import PARTS, calculated, train
 
 from materialabs.crystals.compositions import Compositions
-from materialabs.networks.labelled_tables import read_rows
 from materialabs.networks.learning_tasks import Epoch
+from materialabs.networks.table_rows import read_rows
 from materialabs.transfer.folds import compound_labels
 
 

@@ -15,13 +15,8 @@ from hypothesis import strategies as st
 from pymatgen.core import Composition
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.compositions import (
-    Compositions,
-    chosen_rows,
-    parse_formula,
-    parse_system,
-    ragged_rows,
-)
+from materialabs.crystals.compositions import Compositions, chosen_rows, ragged_rows
+from materialabs.crystals.formula_texts import parse_formula, parse_system
 from materialabs.elements import SYMBOLS
 from materialabs.errors import FormulaError
 

@@ -85,7 +85,7 @@ def test_types_are_found_by_every_kind_of_name(name: str, group: int, formula: s
 
 
 def _amounts(formula: str) -> list[float]:
-    from materialabs.crystals.compositions import parse_formula
+    from materialabs.crystals.formula_texts import parse_formula
 
     return list(parse_formula(formula).values())
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materialabs.crystals.compositions import Compositions, parse_system
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_system
 from materialabs.elements import SYMBOLS
 from materialabs.errors import FormulaError, InputError, ResourceError
 from materialabs.generation import formula_kernels

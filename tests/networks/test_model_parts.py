@@ -19,10 +19,11 @@ from materialabs.networks.ensembles import Answers, batches_by_size
 from materialabs.networks.graphs import BondGraphs, bond_graphs
 from materialabs.networks.heads import Head, columns_of, places_of, sibling_of
 from materialabs.networks.inputs import as_crystals, cell_volumes
-from materialabs.networks.labelled_tables import read_labelled, read_rows
+from materialabs.networks.labelled_tables import read_labelled
 from materialabs.networks.members import usual_recipe
 from materialabs.networks.models import probabilities
 from materialabs.networks.splits import random
+from materialabs.networks.table_rows import read_rows
 from materialabs.networks.targets import target_of, texts_among_numbers
 from materialabs.networks.training_data import Parts
 from materialabs.networks.volume_trials import ONE, TrialError, VolumeTrial, chosen, tried

@@ -57,7 +57,9 @@ def test_inside_judged_folds_compounds_stay_together(
 ) -> None:
     plans: list[FoldPlan] = []
 
-    def noted(described: object, targets: object, plan: FoldPlan, *rest: object, **more: object):  # type: ignore[no-untyped-def]  # always raises
+    def noted(
+        described: object, targets: object, plan: FoldPlan, *rest: object, **more: object
+    ) -> None:
         plans.append(plan)
         raise RuntimeError("enough")
 

@@ -24,11 +24,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("place")
 
 
-def fitted(place: Path, **told: str) -> TransferModel:
+def fitted(place: Path, *, credit: str = "", licence: str = "") -> TransferModel:
     table = write_table(place / "t.csv", 24, kelvin=[300 + n % 5 for n in range(24)])
     return transfer.fit(
         table, "ionicity", conditions=["kelvin"], sources=[], out=place / "model", progress=False,
-        **told,  # type: ignore[arg-type]  # of texts only
+        credit=credit, licence=licence,
     )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def formulas(
     json: Json = False,
 ) -> None:
     """List the reduced formulas of a chemical system that a rule on oxidation states allows."""
-    from materialabs.crystals.compositions import parse_system
+    from materialabs.crystals.formula_texts import parse_system
     from materialabs.errors import InputError
     from materialabs.generation.balance import AnyFormula, RelaxedBalance, StrictBalance
     from materialabs.generation.formulas import formulas as enumerate_formulas

@@ -199,7 +199,7 @@ def _by_chance(
 
 
 def _atoms_in(formula: str) -> int:
-    from materialabs.crystals.compositions import parse_formula
+    from materialabs.crystals.formula_texts import parse_formula
 
     return int(sum(parse_formula(formula).values()))
 

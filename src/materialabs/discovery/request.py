@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
-from materialabs.crystals.compositions import Compositions, parse_system
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_system
 from materialabs.discovery.constraints import Constraints
 from materialabs.discovery.objectives import MOST_OBJECTIVES, Objective
 from materialabs.elements import SYMBOLS

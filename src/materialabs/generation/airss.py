@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.compositions import Compositions, parse_formula
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_formula
 from materialabs.crystals.volumes import estimated_volumes
 from materialabs.errors import InputError, PhysicsError
 from materialabs.generation.candidates import Candidates

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.compositions import Compositions, parse_formula
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_formula
 from materialabs.crystals.volumes import estimated_volumes
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError, PhysicsError

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.columns import is_missing
-from materialabs.crystals.compositions import Compositions, parse_system
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_system
 from materialabs.errors import MaterialabsError
 from materialabs.generation.candidates import Candidates
 from materialabs.generation.filters import SmallestDistance

@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.crystals.compositions import Compositions, parse_system
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_system
 from materialabs.errors import InputError, ResourceError
 from materialabs.generation.balance import AnyFormula, FormulaRule, RelaxedBalance, state_limits
 

@@ -16,7 +16,7 @@ from math import comb, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.crystals.compositions import parse_formula
+from materialabs.crystals.formula_texts import parse_formula
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError
 from materialabs.generation.wyckoff import GROUPS, SpaceGroup, group_arrays, space_group

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.compositions import Compositions, parse_system
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_system
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError
 from materialabs.generation.candidates import Candidates

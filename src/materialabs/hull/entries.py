@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from materialabs.crystals.compositions import Compositions, parse_formula, parse_system
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_formula, parse_system
 from materialabs.elements import atomic_number
 from materialabs.errors import FileError, FormulaError, InputError, NotFound, ResourceError
 from materialabs.levels import ALEXANDRIA_PBE, MP2020, Energies, Kind, Level, require_kind

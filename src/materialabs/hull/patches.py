@@ -14,7 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.crystals.compositions import Compositions, parse_system
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.formula_texts import parse_system
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError
 from materialabs.hull.decomposition import Decomposition, ragged_products

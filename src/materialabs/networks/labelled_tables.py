@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -23,32 +23,30 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.files import ReadReport, Refusal, read, stream
 from materialabs.crystals.files.finding import find_files
 from materialabs.crystals.files.named_rows import (
-    DOCUMENT,
     ENDINGS,
-    LINES,
-    TEXTS,
     WORKBOOK,
     holds_crystals,
     is_gap,
     kind_of,
-    named_rows,
 )
 from materialabs.crystals.files.named_rows import MISSING as MISSING
 from materialabs.crystals.files.names import ID_FIELDS, KNOWN, SUFFIX
 from materialabs.crystals.files.opening import SUFFIXES
 from materialabs.errors import FileError, FormulaError, InputError
+from materialabs.networks.table_rows import (
+    ids_of,
+    listed,
+    names_of,
+    numbered_rows,
+    read_rows,
+    turned,
+)
 
 FORMULAS: Final = (
     "formula", "composition", "reduced_formula", "pretty_formula", "formula_pretty",
     "chemical_formula", "compound", "name",
 )  # fmt: skip
 """Names of columns that hold formulas, in the order in which they are looked for."""
-
-BREAK: Final = re.compile(r"\r\n|\r|\n")
-"""Between the lines of one cell."""
-
-SHOWN: Final = 12
-"""Names of columns that a sentence lists."""
 
 NAMING: Final = re.compile(
     r"(?:.*[\W_])?(?:id|ids|identifier|jid|mpid|uid|uuid|path|file(?:[\W_]?(?:name|path))?)"
@@ -127,14 +125,13 @@ def read_labelled(
     return _formulas(numbered_rows(path), formula)
 
 
-def listed(names: Collection[str]) -> str:
-    """Names in a sentence, the first few."""
-    shown = [repr(name) for name in list(names)[:SHOWN]]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
-
-
 # -- where the crystals are -----------------------------------------------------------------------
+
+
+def _holds_crystals(path: Path) -> bool:
+    """Whether a file holds crystals, by its kind and, for tables, by its columns."""
+    kind = kind_of(path)
+    return kind not in ENDINGS or (kind != WORKBOOK and holds_crystals(path))
 
 
 def _own_crystals(path: Path) -> LabelledTable:
@@ -159,7 +156,7 @@ def _columns_of(crystals: Crystals) -> dict[str, list[Any]]:
 
 def _formulas(numbered: list[tuple[int, dict[str, Any]]], formula: str | None) -> LabelledTable:
     rows = [row for _, row in numbered]
-    names = _names(rows)
+    names = names_of(rows)
     lower = {name.lower(): name for name in reversed(names)}
     wanted = formula or next((lower[one] for one in FORMULAS if one in lower), None)
     if wanted is None or wanted not in names:
@@ -179,7 +176,7 @@ def _formulas(numbered: list[tuple[int, dict[str, Any]]], formula: str | None) -
         raise InputError(f"No row of the table has a formula that can be read ({wrong})")
     left = len(rows) - len(kept)
     notes = (f"{left} rows without a readable formula are left out ({wrong})",) if left else ()
-    return LabelledTable(Compositions.concat(compositions), _turned(kept), _ids(kept), notes)
+    return LabelledTable(Compositions.concat(compositions), turned(kept), ids_of(kept), notes)
 
 
 # -- joining rows to crystals ---------------------------------------------------------------------
@@ -221,7 +218,7 @@ def _joined(rows: list[dict[str, Any]], structures: str | Path | Sequence[str]) 
     batch = crystals.take(np.array(list(pairs.values()), dtype=np.int64))
     own = {name: values for name, values in _columns_of(batch).items() if name != "id"}
     ids = batch.ids() if found is None else [found.texts[row] for row in pairs]
-    return LabelledTable(batch, own | _turned(chosen), tuple(ids), tuple(notes))
+    return LabelledTable(batch, own | turned(chosen), tuple(ids), tuple(notes))
 
 
 def _crystals_of(
@@ -245,7 +242,7 @@ def _matches(rows: list[dict[str, Any]], crystals: Crystals, files: list[Path]) 
     """What each column names, columns of ids first; one of bare numbers must be called an id."""
     indices = _indices(crystals, files)
     fewer = min(len(rows), len(crystals))
-    for column in sorted(_names(rows), key=_rank):
+    for column in sorted(names_of(rows), key=_rank):
         cells = {row: cells.get(column) for row, cells in enumerate(rows)}
         texts = {row: str(cell).strip() for row, cell in cells.items() if not is_gap(cell)}
         bare = all(NUMBER.fullmatch(text) for text in texts.values())
@@ -365,60 +362,3 @@ def _rank(column: str) -> int:
     """Known fields of ids first, then columns that are called so, then others."""
     usual = list(ID_FIELDS)
     return usual.index(column) if column in usual else len(usual) + (not _is_naming(column))
-
-
-# -- reading rows ---------------------------------------------------------------------------------
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """All rows of a table as names and values."""
-    return [row for _, row in numbered_rows(path)]
-
-
-def numbered_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """All rows of a table with their numbers: row 1 is the first below the header, blank or not."""
-    kind, above, rows = kind_of(path), 0, []
-    for number, row in named_rows(path):
-        if kind in TEXTS:  # numbered by the line that they end on
-            above += sum(len(BREAK.findall(cell)) for cell in row.values() if cell)
-        rows.append((number - above - (0 if kind in (*LINES, DOCUMENT) else 1), row))
-    if not rows:
-        raise FileError(f"{path} holds no rows.{sheets_not_read(path)}")
-    return rows
-
-
-def sheets_not_read(path: Path) -> str:
-    """A sentence, after a blank, on the sheets of a workbook after the first; empty without any."""
-    if kind_of(path) != WORKBOOK:
-        return ""
-    import openpyxl
-
-    book = openpyxl.load_workbook(path, read_only=True)
-    others = [sheet.title for sheet in book.worksheets[1:]]
-    book.close()
-    return f" Only the first sheet is read, not {listed(others)}." if others else ""
-
-
-def _holds_crystals(path: Path) -> bool:
-    """Whether a file holds crystals, by its kind and, for tables, by its columns."""
-    kind = kind_of(path)
-    return kind not in ENDINGS or (kind != WORKBOOK and holds_crystals(path))
-
-
-def _names(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _turned(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Rows as columns, texts that stand for nothing as ``None``."""
-    return {
-        name: [None if is_gap(row.get(name)) else row[name] for row in rows]
-        for name in _names(rows)
-    }
-
-
-def _ids(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    for field in ID_FIELDS:
-        if all(row.get(field) not in (None, "") for row in rows):
-            return tuple(str(row[field]) for row in rows)
-    return tuple(str(number) for number in range(1, len(rows) + 1))

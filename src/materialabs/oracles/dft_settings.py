@@ -11,7 +11,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.crystals.compositions import parse_system
+from materialabs.crystals.formula_texts import parse_system
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError, NotFound
 from materialabs.levels import Level

@@ -8,7 +8,8 @@ from typing import Any, Final
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.files.named_rows import is_gap
 from materialabs.errors import FormulaError, InputError
-from materialabs.networks.labelled_tables import FORMULAS, listed
+from materialabs.networks.labelled_tables import FORMULAS
+from materialabs.networks.table_rows import listed
 from materialabs.transfer.folds import MOST_ATOMS
 
 SHOWN: Final = 8

@@ -18,7 +18,7 @@ from materialabs.crystals.files.names import KNOWN, UNSTATED
 from materialabs.errors import FileError, InputError
 from materialabs.levels import Level
 from materialabs.networks.heads import NO_UNIT, Head
-from materialabs.networks.labelled_tables import listed, numbered_rows, sheets_not_read
+from materialabs.networks.table_rows import listed, numbered_rows, sheets_not_read
 from materialabs.networks.targets import (
     ENERGIES,
     ENERGY_UNIT,
