@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -181,11 +182,20 @@ def _promise(
     within: NDArray[np.float64],
 ) -> Promise:
     """What is known of candidates before they are relaxed."""
-    energy = None if judged is None else judged.energy
-    return Promise(
+    bare = Promise(
         distance, crystals.compositions, gain, within, _likelihood(crystals), _compounds(findings),
-        _tried(crystals, findings), distances_among_all(energy, crystals, findings.hull),
+        _tried(crystals, findings),
     )  # fmt: skip
+    if judged is None:
+        return bare
+    members, drawn = judged.energy.members, judged.drawn
+    above = partial(
+        distances_among_all, energy=judged.energy, crystals=crystals, hull=findings.hull
+    )
+    among = None if members is None else above(members)
+    if drawn is not None:
+        drawn = among if drawn is members else above(drawn)
+    return replace(bare, among=among, drawn=drawn)
 
 
 def _coming(

@@ -16,7 +16,14 @@ import numpy as np
 from materialabs.crystals.batch import Crystals
 from materialabs.discovery.surrogate import Kernel, Surrogate, Term
 from materialabs.discovery.surrogate_factors import Along, Floats, Near
-from materialabs.discovery.surrogate_systems import REACH, describe, scaled, widths_of
+from materialabs.discovery.surrogate_systems import (
+    MEMBERS,
+    MOST_JOINT,
+    REACH,
+    describe,
+    scaled,
+    widths_of,
+)
 from materialabs.errors import InputError
 from materialabs.levels import Energies
 from materialabs.predictions import Prediction
@@ -53,11 +60,14 @@ class Remainder:
         Centre and width of the columns of each block of a description.
     surrogate
         Of errors in units of the expected one.
+    seed
+        Of the draws.
     """
 
     elements: tuple[int, ...]
     scale: Mapping[str, tuple[Floats, Floats]]
     surrogate: Surrogate
+    seed: int = 0
 
     @classmethod
     def fit(
@@ -66,6 +76,8 @@ class Remainder:
         told: Prediction,
         labels: Energies,
         elements: tuple[int, ...],
+        *,
+        seed: int = 0,
     ) -> Remainder:
         """Learn from relaxations.
 
@@ -79,6 +91,8 @@ class Remainder:
             What they came to, of the same kind and at the same level.
         elements
             Of the system.
+        seed
+            Of the draws.
         """
         if not len(crystals) == len(told) == len(labels) or len(labels) < FEWEST:
             raise InputError(f"What is left over is learned from {FEWEST} compounds or more.")
@@ -91,14 +105,24 @@ class Remainder:
             scaled(described, scale), errors, middle=0.0, scale=1.0,
             search=len(labels) >= SEARCHED_FROM,
         )  # fmt: skip
-        return cls(elements, scale, surrogate)
+        return cls(elements, scale, surrogate, seed)
 
-    def added(self, told: Prediction, crystals: Crystals) -> Prediction:
-        """The prediction with what is left over; its members move along."""
+    def added(self, told: Prediction, crystals: Crystals) -> tuple[Prediction, Floats]:
+        """What is told with what is left over, and energies of all drawn together [m, n].
+
+        The members of the prediction move along with its mean. Only the candidates that may lie
+        lowest are drawn together; the others each for itself.
+        """
         inputs = scaled(describe(crystals, self.elements), self.scale)
         mean, deviation = self.surrogate.predict(inputs)
-        shift = told.std * mean
+        shift, spread = told.std * mean, told.std * deviation
+        value = told.mean + shift
+        normal = np.random.default_rng([self.seed, 1]).standard_normal((MEMBERS, len(value)))
+        drawn = value + spread * normal
+        low = np.sort(np.argsort(value - spread, kind="stable")[:MOST_JOINT])
+        nearest = {name: block[low] for name, block in inputs.items()}
+        errors = self.surrogate.draws(nearest, MEMBERS, seed=self.seed)
+        drawn[:, low] = told.mean[low] + told.std[low] * errors
         members = None if told.members is None else told.members + shift
-        return told.replace(
-            mean=told.mean + shift, std=told.std * np.minimum(deviation, 1.0), members=members
-        )
+        moved = told.replace(mean=value, std=np.minimum(spread, told.std), members=members)
+        return moved, drawn
