@@ -160,7 +160,8 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
 def _sure(promise: Promise, count: int, strategy: str) -> Whole:
     """Candidates that the prediction trusts; a mixed schedule trusts two opinions in equal parts.
 
-    One is the improvement on the hull of all candidates, the other the chance to be stable. Where several objectives are weighed, their gain alone decides.
+    One is the improvement on the hull of all candidates, the other the chance to be stable. Where
+    several objectives are weighed, their gain alone decides.
     """
     scores = _scores(promise, "greedy" if strategy == "greedy" else "improvement")
     if strategy != "mixed" or promise.gain is not None:
@@ -179,8 +180,8 @@ def _sure(promise: Promise, count: int, strategy: str) -> Whole:
 def _chance(promise: Promise) -> Floats:
     """Chance that each candidate is stable and has the wanted properties [n].
 
-    It is the share of draws in whose hull of all it lies; where nothing is drawn, the chance that it
-    lies below the hull of what is known, so that a rival that is predicted too low hides nothing.
+    It is the share of draws in whose hull of all it lies; where nothing is drawn, the chance that
+    it lies below the hull of what is known, so that a rival predicted too low hides nothing.
     """
     assert promise.distance is not None
     if promise.drawn is not None:
