@@ -85,6 +85,10 @@ def airss(
     space_group: Annotated[
         list[int] | None, typer.Option(help="Space groups to draw from; may be repeated.")
     ] = None,
+    usual: Annotated[
+        float,
+        typer.Option(help="Part (0 to 1) whose space group is as frequent as in known compounds."),
+    ] = 0.0,
     pressure: Annotated[float, typer.Option(help="GPa.")] = 0.0,
     distances: Annotated[
         str | None, typer.Option(help="Smallest distances: '1.5' or 'Li-O=1.6, O-O=2.2'.")
@@ -109,6 +113,7 @@ def airss(
         count,
         cells=cells,
         space_groups=space_group,
+        usual=usual,
         volume_factors=volumes,
         minimum_distances=distances,
         pressure=pressure,

@@ -36,6 +36,9 @@ RANDOM_CRYSTALS, FAVOURED_CRYSTALS = 6, 48
 """Random crystals of each of these, and of each formula that promises most: drawing and predicting
 one takes less than a millisecond, and few of a formula's polymorphs are like any template."""
 
+USUAL_GROUPS: Final = 0.75
+"""Part of the random crystals whose space group is drawn as often as known compounds have it."""
+
 LARGEST_FORMULA: Final = 10
 """Atoms in the largest formula that random crystals are drawn for."""
 
@@ -171,7 +174,7 @@ def _random(request: CampaignRequest, number: int, favoured: Sequence[str]) -> C
         try:
             drawn = airss_candidates(
                 formula, count, cells=range(1, most + 1), space_groups=groups,
-                pressure=request.constraints.pressure, seed=int(seed),
+                usual=USUAL_GROUPS, pressure=request.constraints.pressure, seed=int(seed),
             )  # fmt: skip
         except MaterialabsError as error:
             reasons[f"random: {error}"] += 1

@@ -44,6 +44,7 @@ from materialabs.generation.site_choices import (
     why_impossible,
 )
 from materialabs.generation.slabs import checked_factors
+from materialabs.generation.space_group_shares import usual_shares
 from materialabs.generation.wyckoff import checked_group
 
 VOLUME_FACTORS: Final = (0.4, 1.2)
@@ -138,6 +139,7 @@ def airss_candidates(
     *,
     cells: int | Sequence[int] | None = None,
     space_groups: int | Sequence[int] | None = None,
+    usual: float = 0.0,
     volume_factors: tuple[float, float] = VOLUME_FACTORS,
     minimum_distances: MinimumDistances = None,
     pressure: float = 0.0,
@@ -147,7 +149,8 @@ def airss_candidates(
     """Draw random sensible crystals of a composition, with the reasons for what failed.
 
     Each crystal gets a number of formula units and a space group that can hold them, each as
-    likely; one that cannot be drawn is tried again in another group.
+    likely unless ``usual`` says otherwise; one that cannot be drawn is tried again in another
+    group.
 
     Parameters
     ----------
@@ -160,6 +163,9 @@ def airss_candidates(
         :data:`SENSIBLE_ATOMS` atoms hold, at most :data:`MOST_CELLS`.
     space_groups
         Numbers to draw from; all 230 by default.
+    usual
+        Part of the crystals, 0 to 1, whose space group is drawn as often as known compounds of
+        their size have it; that of the others is drawn evenly.
     volume_factors
         Range of the volume over the estimate at this pressure; drawn evenly at each attempt.
     minimum_distances
@@ -189,11 +195,13 @@ def airss_candidates(
     count, seed = checked_count(count), checked_seed(seed)
     factors = checked_factors(volume_factors)
     numbers = groups_checked(space_groups)
+    if not 0.0 <= usual <= 1.0:
+        raise InputError(f"The part drawn from usual space groups is 0 to 1, not {usual!r}.")
     contents, reasons = _possible_contents(
         formula, _cells(formula, cells), numbers, factors[1], minimum_distances, pressure
     )
     pairs = [(i, g) for i, (_, groups) in enumerate(contents) for g in groups]
-    weights = np.array([1.0 / len(groups) for _, groups in contents for _ in groups])
+    weights = np.concatenate([_chances(content, groups, usual) for content, groups in contents])
     drawings: list[tuple[NDArray[np.int64], Drawing]] = []
     missing = np.arange(count)
     for turn in range(ROUNDS):
@@ -259,6 +267,15 @@ def _possible_contents(
             content.counts, content.nearest, largest_factor * content.volume, f"{formula}"
         )
     return possible, reasons
+
+
+def _chances(content: Content, groups: Sequence[int], usual: float) -> NDArray[np.float64]:
+    """Chance of each space group that can hold a content; they add up to one."""
+    even = np.full(len(groups), 1.0 / len(groups))
+    known = usual_shares(sum(content.counts))[np.array(groups) - 1]
+    if usual == 0.0 or not known.any():
+        return even
+    return np.asarray(usual * known / known.sum() + (1.0 - usual) * even)
 
 
 def _without_home(formula: str, units: int) -> str:
