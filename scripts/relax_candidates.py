@@ -84,7 +84,7 @@ FAVOURED = 16
 SCALE = 0.05
 """eV/atom; how fast a candidate's worth falls with its distance from the hull of all."""
 
-KNOWN, LARGEST_KNOWN = 4_000, 24
+KNOWN, LARGEST_KNOWN = 16_000, 24
 """Known compounds whose energy is computed, and their atoms at most."""
 
 USABLE = ("converged", "not_converged")

@@ -64,12 +64,38 @@ def test_the_unsure_are_looked_for_near_the_hull() -> None:
     assert choose(told, 1, "uncertainty", 1, seed=0).rows.tolist() == [1]
 
 
-def test_the_mixed_schedule_grows_its_share_of_unsure_ones() -> None:
+def test_the_mixed_schedule_grows_its_share_of_unsure_ones_up_to_a_fifth() -> None:
     rng = np.random.default_rng(0)
-    told = promise(rng.uniform(0, 0.2, 8).tolist(), rng.uniform(0.01, 0.1, 8).tolist())
-    shares = [choose(told, 6, "mixed", number, seed=0).reasons.count("unsure")
-              for number in (1, 3, 6, 20)]  # fmt: skip
-    assert shares == [0, 1, 3, 3]
+    formulas = Compositions.parse([f"Cu{n}Au{m}" for n in range(1, 9) for m in range(1, 6)])
+    distance = Prediction(rng.uniform(0, 0.2, 40), rng.uniform(0.01, 0.1, 40), "eV/atom", "test")
+    told = Promise(distance, formulas, None, np.ones(40), np.ones(40))
+    shares = [choose(told, 20, "mixed", number, seed=0).reasons.count("unsure")
+              for number in (1, 3, 5, 20)]  # fmt: skip
+    assert shares == [0, 2, 4, 4]
+
+
+@pytest.mark.parametrize("strategy", ["mixed", "likeliest", "improvement"])
+def test_of_equal_predictions_a_template_goes_before_a_random_crystal(strategy: str) -> None:
+    """Many more random crystals are drawn, and the lowest of them are those taken too low."""
+    told = promise([0.02, 0.019, 0.2, 0.2], [0.03, 0.03, 0.01, 0.01])
+    templates = np.array([0.5, 0.0, 0.5, 0.5])
+    assert choose(told, 1, strategy, 1, seed=0).rows.tolist() == [1]
+    some = replace(told, likelihood=templates)
+    assert choose(some, 1, strategy, 1, seed=0).rows.tolist() == [0]
+
+
+@pytest.mark.parametrize("strategy", ["mixed", "likeliest", "improvement"])
+def test_a_random_crystal_that_promises_far_more_is_taken(strategy: str) -> None:
+    told = promise([-0.2, 0.15, 0.2, 0.2], [0.02, 0.02, 0.02, 0.02])
+    some = replace(told, likelihood=np.array([0.0, 0.5, 0.5, 0.5]))
+    assert choose(some, 1, strategy, 1, seed=0).rows.tolist() == [0]
+
+
+def test_the_unsure_are_not_random_crystals() -> None:
+    told = promise([0.05, 0.05, 0.05], [0.01, 0.05, 0.2])
+    some = replace(told, likelihood=np.array([0.5, 0.5, 0.0]))
+    drawn = choose(some, 3, "mixed", 20, seed=0)
+    assert 2 not in drawn.rows[[why == "unsure" for why in drawn.reasons]]
 
 
 def test_random_repeats_with_its_seed_and_changes_with_the_round() -> None:

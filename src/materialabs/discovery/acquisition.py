@@ -35,8 +35,14 @@ NEAR_FORMULA: Final = 0.8
 NEAR: Final = 0.06
 """Distance between atomic fractions up to which compositions are near."""
 
-FIRST_UNSURE, SHARE_STEP, MOST_UNSURE = 0.0, 0.1, 0.5
-"""Share of a batch that goes to unsure candidates: in the first round, more in each, at most."""
+FIRST_UNSURE, SHARE_STEP, MOST_UNSURE = 0.0, 0.05, 0.2
+"""Share of a batch that goes to unsure candidates: in the first round, more in each, at most. A
+third as many of them come on the hull as of the confident ones."""
+
+RANDOM_WORTH: Final = 0.3
+"""What a random crystal is worth beside a candidate from a template of which the same is predicted:
+the lowest of very many are those that the prediction takes too low, and a third as many of them
+come on the hull."""
 
 UNSURE_WITHIN: Final = 0.1
 """eV/atom; farther above the hull an unsure candidate counts less: far away nearly all are unsure,
@@ -189,7 +195,7 @@ def _chance(promise: Promise) -> Floats:
     else:
         chance = promise.distance.probability_below(ON_HULL)
     tried = np.zeros(len(promise)) if promise.tried is None else promise.tried
-    return np.asarray(chance * promise.within * TRIED_FORMULA**tried)
+    return np.asarray(chance * promise.within * TRIED_FORMULA**tried * _worth_of_origin(promise))
 
 
 def _of_templates(promise: Promise) -> NDArray[np.bool_]:
@@ -200,6 +206,10 @@ def _of_templates(promise: Promise) -> NDArray[np.bool_]:
     """
     told = promise.likelihood > 0
     return told if told.any() else ~told
+
+
+def _worth_of_origin(promise: Promise) -> Floats:
+    return np.where(_of_templates(promise), 1.0, RANDOM_WORTH)
 
 
 def _unsure_count(strategy: str, count: int, number: int) -> int:
@@ -248,7 +258,7 @@ def _scores(promise: Promise, how: str) -> Floats:
         if promise.among is not None:
             worth = np.exp(-promise.among / SCALE).mean(axis=0) + 1e-3 * worth
     if how == "improvement":
-        worth = worth * _prior(promise)
+        worth = worth * _prior(promise) * _worth_of_origin(promise)
     if promise.tried is not None:
         worth = worth * TRIED_FORMULA**promise.tried
     if promise.gain is not None and how != "uncertainty":
