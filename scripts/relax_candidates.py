@@ -87,6 +87,8 @@ SCALE = 0.05
 KNOWN, LARGEST_KNOWN = 16_000, 24
 """Known compounds whose energy is computed, and their atoms at most."""
 
+KNOWN_FILE = f"known-{KNOWN}.npz"
+
 USABLE = ("converged", "not_converged")
 """How a relaxation ends whose energy is learned from."""
 
@@ -207,7 +209,7 @@ def pack(folder: Path) -> RelaxedCandidates:
     whole = (energies < LARGEST_FORMATION) & (swelling < np.log(MOST_SWOLLEN))
     good = np.flatnonzero(whole & ~shown(last))
     known = known_compounds()
-    told = formation_energies(known.compositions, kept(folder / "known.npz")[2], elements)
+    told = formation_energies(known.compositions, kept(folder / KNOWN_FILE)[2], elements)
     rows = np.flatnonzero(np.isfinite(told) & ~shown(known))
     names = tuple(str(known.columns["id"][row]) for row in rows)
     return RelaxedCandidates(first[good], last[good], energies[good], names, told[rows])
@@ -249,7 +251,7 @@ def main() -> None:
     place = arguments.folder / "elements.npz"
     if arguments.first == 0 and not place.exists():
         keep(place, *relax(oracle, reference_crystals(ELEMENTS)))
-    place = arguments.folder / "known.npz"
+    place = arguments.folder / KNOWN_FILE
     if arguments.first == 0 and not place.exists():
         known = known_compounds()
         keep(place, known, known, energies_of(oracle, known))

@@ -88,6 +88,7 @@ WRONG_CALLS = [
     ("generate", "airss", "Li-Xx"),
     ("generate", "airss", "MgO", "--space-group", "231"),
     ("generate", "airss", "MgO", "-n", "0"),
+    ("generate", "airss", "MgO", "--usual", "2"),
     ("generate", "airss", "Mg0.5O"),
     ("generate", "formulas", "Li-Xx"),
     ("generate", "formulas", "Li-P-S", "--rule", "magic"),

@@ -91,11 +91,62 @@ def test_a_random_crystal_that_promises_far_more_is_taken(strategy: str) -> None
     assert choose(some, 1, strategy, 1, seed=0).rows.tolist() == [0]
 
 
+def many(likelihood: np.ndarray, std: np.ndarray | float) -> Promise:
+    """Forty candidates of different formulas, 0.1 to 0.3 eV/atom above the hull."""
+    formulas = Compositions.parse([f"Cu{n}Au{m}" for n in range(1, 9) for m in range(1, 6)])
+    spread = np.broadcast_to(np.asarray(std, dtype=float), 40).copy()
+    distance = Prediction(np.linspace(0.1, 0.3, 40), spread, "eV/atom", "test")
+    return Promise(distance, formulas, None, np.ones(40), likelihood)
+
+
 def test_the_unsure_are_not_random_crystals() -> None:
-    told = promise([0.05, 0.05, 0.05], [0.01, 0.05, 0.2])
-    some = replace(told, likelihood=np.array([0.5, 0.5, 0.0]))
-    drawn = choose(some, 3, "mixed", 20, seed=0)
-    assert 2 not in drawn.rows[[why == "unsure" for why in drawn.reasons]]
+    """The widest of all is a random crystal, which is too far up to be a confident one."""
+    std = np.full(40, 0.001)
+    std[[20, 21]] = 0.03, 0.02
+    told = many(np.ones(40), std)
+    assert told.distance is not None
+    mean = np.full(40, 0.1)
+    mean[:8] = -0.5
+    told = replace(told, distance=told.distance.replace(mean=mean))
+    random = replace(told, likelihood=np.where(np.arange(40) == 20, 0.0, 1.0))
+    for one, expected in ((told, 20), (random, 21)):
+        choice = choose(one, 5, "mixed", 20, seed=0)
+        assert choice.rows[[why == "unsure" for why in choice.reasons]].tolist() == [expected]
+
+
+def test_a_batch_is_full_where_templates_have_run_out() -> None:
+    likelihood = np.zeros(40)
+    likelihood[:2] = 1.0
+    choice = choose(many(likelihood, 0.02), 20, "mixed", 20, seed=0)
+    assert len(set(choice.rows.tolist())) == 20
+
+
+def test_where_all_are_random_crystals_none_counts_less() -> None:
+    """Without a template the unsure part is of random crystals as well."""
+    random, told = (
+        choose(many(np.full(40, chance), np.linspace(0.01, 0.1, 40)), 10, "mixed", 20, seed=0)
+        for chance in (0.0, 1.0)
+    )
+    assert random.rows.tolist() == told.rows.tolist()
+    assert random.reasons.count("unsure") == 2
+
+
+def test_objectives_count_random_crystals_less_as_well() -> None:
+    told = replace(many(np.ones(40), 0.02), gain=np.full(40, 0.5))
+    likelihood = np.ones(40)
+    likelihood[0] = 0.0
+    assert 0 in choose(told, 1, "improvement", 1, seed=0).rows
+    assert 0 not in choose(replace(told, likelihood=likelihood), 1, "improvement", 1, seed=0).rows
+
+
+@pytest.mark.parametrize(("ratio", "first"), [(2.5, 0), (4.5, 1)])
+def test_a_random_crystal_counts_three_tenths(ratio: float, first: int) -> None:
+    """It is taken where its chance is more than about three times the other's, and only there."""
+    chances = np.array([0.2, min(0.2 * ratio, 1.0)])
+    drawn = np.where(np.arange(100)[:, None] < 100 * chances, 0.0, 0.1)
+    told = replace(promise([0.05, 0.05], [0.01, 0.01]), drawn=drawn)
+    some = replace(told, likelihood=np.array([0.5, 0.0]))
+    assert choose(some, 1, "likeliest", 1, seed=0).rows.tolist() == [first]
 
 
 def test_random_repeats_with_its_seed_and_changes_with_the_round() -> None:

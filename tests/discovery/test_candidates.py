@@ -20,6 +20,7 @@ from materialabs.discovery.candidates import (
 from materialabs.discovery.constraints import Constraints
 from materialabs.discovery.request import CampaignRequest
 from materialabs.generation.candidates import Candidates
+from materialabs.generation.space_group_shares import usual_shares
 from materialabs.levels import Level
 
 SMALL = Constraints(max_atoms=6)
@@ -68,6 +69,15 @@ def test_formulas_that_promise_most_get_most_random_crystals(usual: Candidates) 
     others = {name: count for name, count in counts.items() if name != "TiAlNi"}
     assert 0 < len(others) <= RANDOM_FORMULAS
     assert max(others.values()) <= RANDOM_CRYSTALS
+
+
+def test_most_random_crystals_have_usual_space_groups(usual: Candidates) -> None:
+    made = make_candidates(REQUEST, usual, 1, known=Crystals.empty(), favoured=["AlNi", "TiAlNi"])
+    drawn = made.crystals[np.array(made.crystals.columns["generator"]) == "airss"]
+    groups = np.array(drawn.columns["space_group"]).astype(int)
+    usual_groups = np.argsort(-usual_shares(8))[:25] + 1
+    assert 0.4 < np.isin(groups, usual_groups).mean() < 0.95  # of 230 alike it would be some 0.15
+    assert not np.isin(groups, np.flatnonzero(usual_shares(8) > 0) + 1).all()
 
 
 def test_another_round_draws_other_random_crystals(usual: Candidates) -> None:

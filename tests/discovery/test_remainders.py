@@ -99,6 +99,21 @@ def test_draws_spread_as_the_prediction_and_err_together_where_crystals_are_alik
     np.testing.assert_array_equal(drawn, again)
 
 
+def test_candidates_beyond_the_joint_ones_are_drawn_each_for_itself(
+    crystals: Crystals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, new = split(crystals)
+    told = told_of(crystals[new])
+    learned = fitted(crystals, seen)
+    moved, together = learned.added(told, crystals[new])
+    monkeypatch.setattr("materialabs.discovery.surrogate.MOST_JOINT", 10)
+    same, apart = learned.added(told, crystals[new])
+    np.testing.assert_array_equal(moved.mean, same.mean)
+    assert apart.shape == together.shape
+    np.testing.assert_allclose(apart.mean(axis=0), moved.mean, atol=0.5 * STD)
+    np.testing.assert_allclose(apart.std(axis=0), moved.std, rtol=0.4, atol=0.01)
+
+
 def test_one_crystal_that_is_far_off_says_little_of_others(crystals: Crystals) -> None:
     seen, new = split(crystals)
     for off in (100 * FARTHEST * STD, 10_000 * STD):

@@ -36,13 +36,13 @@ NEAR: Final = 0.06
 """Distance between atomic fractions up to which compositions are near."""
 
 FIRST_UNSURE, SHARE_STEP, MOST_UNSURE = 0.0, 0.05, 0.2
-"""Share of a batch that goes to unsure candidates: in the first round, more in each, at most. A
-third as many of them come on the hull as of the confident ones."""
+"""Share of a batch that goes to unsure candidates: in the first round, more in each, at most. About
+half as large a part of them comes on the hull as of the confident ones."""
 
 RANDOM_WORTH: Final = 0.3
 """What a random crystal is worth beside a candidate from a template of which the same is predicted:
-the lowest of very many are those that the prediction takes too low, and a third as many of them
-come on the hull."""
+the lowest of very many are those that the prediction takes too low, and a third as large a part of
+them comes on the hull."""
 
 UNSURE_WITHIN: Final = 0.1
 """eV/atom; farther above the hull an unsure candidate counts less: far away nearly all are unsure,
@@ -159,8 +159,16 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
         wide[~_of_templates(promise)] = 0.0
     wide[sure] = 0.0
     others = diverse(wide, promise.compositions, unsure, beside=sure)
+    if len(others) < unsure:  # too few templates are left: the confident ones fill the batch
+        sure = _sure(promise, count - len(others), strategy)
+        others = others[~np.isin(others, sure)]
     reasons = ("confident",) * len(sure) + ("unsure",) * len(others)
     return Choice(np.concatenate([sure, others]), reasons)
+
+
+def reads_chances(strategy: str, gain: Floats | None) -> bool:
+    """Whether a strategy asks how likely candidates are to be stable."""
+    return strategy in ("mixed", "likeliest") and gain is None
 
 
 def _sure(promise: Promise, count: int, strategy: str) -> Whole:
@@ -209,6 +217,7 @@ def _of_templates(promise: Promise) -> NDArray[np.bool_]:
 
 
 def _worth_of_origin(promise: Promise) -> Floats:
+    """What candidates count beside one from a template [n]."""
     return np.where(_of_templates(promise), 1.0, RANDOM_WORTH)
 
 
@@ -262,7 +271,7 @@ def _scores(promise: Promise, how: str) -> Floats:
     if promise.tried is not None:
         worth = worth * TRIED_FORMULA**promise.tried
     if promise.gain is not None and how != "uncertainty":
-        worth = promise.gain + 1e-6 * worth
+        worth = promise.gain * _worth_of_origin(promise) + 1e-6 * worth
     return np.asarray(worth * promise.within)
 
 

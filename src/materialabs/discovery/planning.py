@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.blobs import to_blobs
 from materialabs.crystals.references import reference_crystals
-from materialabs.discovery.acquisition import Promise, choose
+from materialabs.discovery.acquisition import Promise, choose, reads_chances
 from materialabs.discovery.candidates import fresh, make_candidates
 from materialabs.discovery.findings import Findings
 from materialabs.discovery.forecasting import (
@@ -154,7 +154,9 @@ def plan_round(
     distance = None if judged is None else distance_of(judged.energy, crystals, findings.hull)
     properties = Properties.of(request, crystals, predictors)
     gain = _gain(request, findings, distance, properties, predictors)
-    promise = _promise(findings, crystals, judged, distance, gain, properties.within(request))
+    promise = _promise(
+        request, findings, crystals, judged, distance, gain, properties.within(request)
+    )
     choice = choose(promise, count, request.strategy, number, seed=request.seed)
     plans = [
         _lineage(crystals, row) | {"why": why} | _expected(row, judged, distance)
@@ -174,6 +176,7 @@ def plan_round(
 
 
 def _promise(
+    request: CampaignRequest,
     findings: Findings,
     crystals: Crystals,
     judged: Judged | None,
@@ -193,8 +196,10 @@ def _promise(
         distances_among_all, energy=judged.energy, crystals=crystals, hull=findings.hull
     )
     among = None if members is None else above(members)
-    if drawn is not None:
+    if drawn is not None and reads_chances(request.strategy, gain):
         drawn = among if drawn is members else above(drawn)
+    else:
+        drawn = None
     return replace(bare, among=among, drawn=drawn)
 
 
@@ -211,7 +216,7 @@ def _coming(
     """
     judged = forecaster.judge(likely)
     distance = None if judged is None else distance_of(judged.energy, likely, findings.hull)
-    promise = _promise(findings, likely, judged, distance, None, np.ones(len(likely)))
+    promise = _promise(request, findings, likely, judged, distance, None, np.ones(len(likely)))
     choice = choose(promise, FAVOURED, request.strategy, number, seed=request.seed)
     return likely[choice.rows].reduced_formulas()
 

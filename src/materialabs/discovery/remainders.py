@@ -16,14 +16,7 @@ import numpy as np
 from materialabs.crystals.batch import Crystals
 from materialabs.discovery.surrogate import Kernel, Surrogate, Term
 from materialabs.discovery.surrogate_factors import Along, Floats, Near
-from materialabs.discovery.surrogate_systems import (
-    MEMBERS,
-    MOST_JOINT,
-    REACH,
-    describe,
-    scaled,
-    widths_of,
-)
+from materialabs.discovery.surrogate_systems import REACH, describe, scaled, widths_of
 from materialabs.errors import InputError
 from materialabs.levels import Energies
 from materialabs.predictions import Prediction
@@ -110,19 +103,14 @@ class Remainder:
     def added(self, told: Prediction, crystals: Crystals) -> tuple[Prediction, Floats]:
         """What is told with what is left over, and energies of all drawn together [m, n].
 
-        The members of the prediction move along with its mean. Only the candidates that may lie
-        lowest are drawn together; the others each for itself.
+        The members of the prediction move along with its mean, and its intervals never widen; the
+        draws spread as the process says.
         """
         inputs = scaled(describe(crystals, self.elements), self.scale)
         mean, deviation = self.surrogate.predict(inputs)
         shift, spread = told.std * mean, told.std * deviation
         value = told.mean + shift
-        normal = np.random.default_rng([self.seed, 1]).standard_normal((MEMBERS, len(value)))
-        drawn = value + spread * normal
-        low = np.sort(np.argsort(value - spread, kind="stable")[:MOST_JOINT])
-        nearest = {name: block[low] for name, block in inputs.items()}
-        errors = self.surrogate.draws(nearest, MEMBERS, seed=self.seed)
-        drawn[:, low] = told.mean[low] + told.std[low] * errors
+        errors = self.surrogate.draws_of_all(inputs, value - spread, seed=self.seed)
         members = None if told.members is None else told.members + shift
         moved = told.replace(mean=value, std=np.minimum(spread, told.std), members=members)
-        return moved, drawn
+        return moved, told.mean + told.std * errors

@@ -106,6 +106,7 @@ def airss(
     *,
     cells: int | Sequence[int] | None = None,
     space_groups: int | Sequence[int] | None = None,
+    usual: float = 0.0,
     volume_factors: tuple[float, float] = VOLUME_FACTORS,
     minimum_distances: MinimumDistances = None,
     pressure: float = 0.0,
@@ -120,8 +121,9 @@ def airss(
         When not one crystal could be drawn, with the most frequent reason.
     """
     candidates = airss_candidates(
-        formula, count, cells=cells, space_groups=space_groups, volume_factors=volume_factors,
-        minimum_distances=minimum_distances, pressure=pressure, seed=seed, threads=threads,
+        formula, count, cells=cells, space_groups=space_groups, usual=usual,
+        volume_factors=volume_factors, minimum_distances=minimum_distances, pressure=pressure,
+        seed=seed, threads=threads,
     )  # fmt: skip
     if count > 0 and not len(candidates):
         reason = candidates.reasons.most_common(1)[0][0]
