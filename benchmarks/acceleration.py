@@ -62,7 +62,7 @@ ROUNDS = 10
 """Equal parts of the budget, the first at random."""
 
 SEEDS = 20
-EDITION: Final = 2
+EDITION = 2
 """Rises when a chooser or a pool changes, so that no campaign of before is taken for a new one."""
 
 OURS = "likeliest"
