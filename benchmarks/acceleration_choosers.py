@@ -171,8 +171,8 @@ class InSystem:
         )
         hull = known_hull(task, asked.known, task.labels[asked.known])
         crystals = task.crystals.take(asked.left)
-        assert prediction.members is not None
-        among = distances_among_all(prediction.members, prediction, crystals, hull)
+        among = distances_among_all(prediction, crystals, hull)
+        assert among is not None
         if self.strategy == "likeliest":
             return likeliest_on_hull(among, asked.count)
         distance = distance_of(prediction, crystals, hull)
@@ -185,8 +185,6 @@ def _by_campaign(
     """As a campaign chooses, with candidates that all are as likely beforehand."""
     ones = np.ones(len(asked.left))
     compositions = task.crystals.compositions[asked.left]
-    promise = Promise(
-        distance, compositions, None, ones, ones, len(asked.known), among=among, drawn=among
-    )
+    promise = Promise(distance, compositions, None, ones, ones, len(asked.known), among=among)
     chosen = choose(promise, asked.count, strategy, asked.number, seed=asked.seed).rows
     return np.asarray(chosen)

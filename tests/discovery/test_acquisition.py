@@ -45,7 +45,7 @@ def test_the_likeliest_is_the_one_that_most_draws_put_on_the_hull() -> None:
     draws = np.full((20, 3), 0.1)
     draws[:9, 1] = 0.0
     drawn = Promise(
-        told.distance, told.compositions, None, told.within, told.likelihood, drawn=draws
+        told.distance, told.compositions, None, told.within, told.likelihood, among=draws
     )
     assert choose(drawn, 1, "likeliest", 1, seed=0).rows.tolist() == [1]
 
@@ -144,7 +144,7 @@ def test_a_random_crystal_counts_three_tenths(ratio: float, first: int) -> None:
     """It is taken where its chance is more than about three times the other's, and only there."""
     chances = np.array([0.2, min(0.2 * ratio, 1.0)])
     drawn = np.where(np.arange(100)[:, None] < 100 * chances, 0.0, 0.1)
-    told = replace(promise([0.05, 0.05], [0.01, 0.01]), drawn=drawn)
+    told = replace(promise([0.05, 0.05], [0.01, 0.01]), among=drawn)
     some = replace(told, likelihood=np.array([0.5, 0.0]))
     assert choose(some, 1, "likeliest", 1, seed=0).rows.tolist() == [first]
 
@@ -180,7 +180,7 @@ def test_a_mixed_batch_is_full_where_few_can_be_stable() -> None:
     """Draws leave most candidates without any chance; the batch takes the next best."""
     told = promise([0.0, 0.1, 0.12, 0.14, 0.2, 0.21, 0.3, 0.4], [0.01] * 8)
     among = np.tile(told.distance.mean, (20, 1))
-    drawn = replace(told, among=among, drawn=among)
+    drawn = replace(told, among=among)
     assert len(set(choose(drawn, 6, "mixed", 1, seed=0).rows.tolist())) == 6
 
 

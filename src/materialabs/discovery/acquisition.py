@@ -58,6 +58,9 @@ OPINION: Final = 0.05
 FADES: Final = 20
 """Relaxed compounds at which that power has fallen to half."""
 
+ENOUGH_DRAWS: Final = 16
+"""Members of a prediction from which their shares tell chances."""
+
 SCALE: Final = 0.025
 """eV/atom: a hull distance larger by this makes a candidate worth 1/e as much."""
 
@@ -85,9 +88,6 @@ class Promise:
     among
         Distance [m, n], eV/atom, of each candidate above the hull that each member of the
         prediction draws of all phases and candidates, or None.
-    drawn
-        The same where all energies are drawn together time and again, or None where nothing says
-        how they err together.
     """
 
     distance: Prediction | None
@@ -98,7 +98,6 @@ class Promise:
     learned: int = 0
     tried: Floats | None = None
     among: Floats | None = None
-    drawn: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.compositions)
@@ -166,16 +165,12 @@ def choose(promise: Promise, count: int, strategy: str, number: int, *, seed: in
     return Choice(np.concatenate([sure, others]), reasons)
 
 
-def reads_chances(strategy: str, gain: Floats | None) -> bool:
-    """Whether a strategy asks how likely candidates are to be stable."""
-    return strategy in ("mixed", "likeliest") and gain is None
-
-
 def _sure(promise: Promise, count: int, strategy: str) -> Whole:
     """Candidates that the prediction trusts; a mixed schedule trusts two opinions in equal parts.
 
-    One is the improvement on the hull of all candidates, the other the chance to be stable. Where
-    several objectives are weighed, their gain alone decides.
+    One is the improvement on the hull of all candidates, the other the chance to be stable: with
+    few members that is the chance to lie below what is known, so that a rival that is predicted
+    too low hides nothing. Where several objectives are weighed, their gain alone decides.
     """
     scores = _scores(promise, "greedy" if strategy == "greedy" else "improvement")
     if strategy != "mixed" or promise.gain is not None:
@@ -194,12 +189,12 @@ def _sure(promise: Promise, count: int, strategy: str) -> Whole:
 def _chance(promise: Promise) -> Floats:
     """Chance that each candidate is stable and has the wanted properties [n].
 
-    It is the share of draws in whose hull of all it lies; where nothing is drawn, the chance that
-    it lies below the hull of what is known, so that a rival predicted too low hides nothing.
+    From enough draws it is the share in whose hull of all it lies; from few members, the chance
+    that it lies below the hull of what is known.
     """
     assert promise.distance is not None
-    if promise.drawn is not None:
-        chance = chance_on_hull(promise.drawn)
+    if promise.among is not None and len(promise.among) >= ENOUGH_DRAWS:
+        chance = chance_on_hull(promise.among)
     else:
         chance = promise.distance.probability_below(ON_HULL)
     tried = np.zeros(len(promise)) if promise.tried is None else promise.tried

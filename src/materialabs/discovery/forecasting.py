@@ -56,14 +56,10 @@ class Judged:
         [n], formation energies at the oracle's level.
     raw
         [n], what the model says at its own level.
-    drawn
-        [m, n], energies of all candidates drawn together, or None where nothing tells how they err
-        together.
     """
 
     energy: Prediction
     raw: Prediction
-    drawn: NDArray[np.float64] | None = None
 
 
 class Forecaster(Protocol):
@@ -182,20 +178,18 @@ class Trained:
         if self._oracle is None:
             raise InputError("Nobody has said at which level the oracle speaks: call learn first.")
         raw = self._memory.predict(crystals)
+        energy = raw
         if self.level_map is not None:
-            return Judged(self.level_map.apply(raw, crystals.compositions), raw)
-        if self.remainder is None:
-            return Judged(raw, raw)
-        energy, drawn = self.remainder.added(raw, crystals)
-        return Judged(energy, raw, drawn)
+            energy = self.level_map.apply(raw, crystals.compositions)
+        elif self.remainder is not None:
+            energy = self.remainder.added(raw, crystals)
+        return Judged(energy, raw)
 
     def _left_over(self, starts: Crystals, told: Prediction, labels: Energies) -> Remainder | None:
         rows = np.flatnonzero(np.diff(starts.compositions.offsets) > 1)
         if len(rows) < FEWEST_LEFT_OVER:
             return None
-        return Remainder.fit(
-            starts[rows], told.take(rows), labels[rows], self.elements, seed=self.seed
-        )
+        return Remainder.fit(starts[rows], told.take(rows), labels[rows], self.elements)
 
 
 @dataclass
@@ -229,7 +223,7 @@ class Learned:
         if self.model is None:
             return None
         energy = self.model.predict(crystals)
-        return Judged(energy, energy, energy.members)
+        return Judged(energy, energy)
 
 
 def forecaster_for(
@@ -272,26 +266,19 @@ def distance_of(prediction: Prediction | None, crystals: Crystals, hull: Hull) -
 
 
 def distances_among_all(
-    told: NDArray[np.float64], energy: Prediction, crystals: Crystals, hull: Hull
-) -> NDArray[np.float64]:
-    """Distance [m, n] of each candidate above the hull of known phases and candidates.
+    prediction: Prediction | None, crystals: Crystals, hull: Hull
+) -> NDArray[np.float64] | None:
+    """Distance [m, n] of each candidate above each member's hull of known phases and candidates.
 
     Against the hull of what is known alone, every compound of a strongly bound subsystem looks
     like an improvement, also where another candidate would make it unstable at once.
-
-    Parameters
-    ----------
-    told
-        [m, n], energies by each member, or each time that they were drawn.
-    energy
-        Says of which kind and level these are.
-    crystals
-        The candidates.
-    hull
-        Of the known phases.
     """
-    like, above = energy.energies(), above_all(crystals.compositions, hull)
-    return np.stack([above(Energies(one, like.kind, like.level)) for one in told])
+    if prediction is None or prediction.members is None:
+        return None
+    energies, above = prediction.energies(), above_all(crystals.compositions, hull)
+    return np.stack(
+        [above(Energies(member, energies.kind, energies.level)) for member in prediction.members]
+    )
 
 
 def above_all(compositions: Compositions, hull: Hull) -> Callable[[Energies], NDArray[np.float64]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.blobs import to_blobs
 from materialabs.crystals.references import reference_crystals
-from materialabs.discovery.acquisition import Promise, choose, reads_chances
+from materialabs.discovery.acquisition import Promise, choose
 from materialabs.discovery.candidates import fresh, make_candidates
 from materialabs.discovery.findings import Findings
 from materialabs.discovery.forecasting import (
@@ -154,9 +153,7 @@ def plan_round(
     distance = None if judged is None else distance_of(judged.energy, crystals, findings.hull)
     properties = Properties.of(request, crystals, predictors)
     gain = _gain(request, findings, distance, properties, predictors)
-    promise = _promise(
-        request, findings, crystals, judged, distance, gain, properties.within(request)
-    )
+    promise = _promise(findings, crystals, judged, distance, gain, properties.within(request))
     choice = choose(promise, count, request.strategy, number, seed=request.seed)
     plans = [
         _lineage(crystals, row) | {"why": why} | _expected(row, judged, distance)
@@ -176,7 +173,6 @@ def plan_round(
 
 
 def _promise(
-    request: CampaignRequest,
     findings: Findings,
     crystals: Crystals,
     judged: Judged | None,
@@ -185,22 +181,11 @@ def _promise(
     within: NDArray[np.float64],
 ) -> Promise:
     """What is known of candidates before they are relaxed."""
-    bare = Promise(
+    energy = None if judged is None else judged.energy
+    return Promise(
         distance, crystals.compositions, gain, within, _likelihood(crystals), _compounds(findings),
-        _tried(crystals, findings),
+        _tried(crystals, findings), distances_among_all(energy, crystals, findings.hull),
     )  # fmt: skip
-    if judged is None:
-        return bare
-    members, drawn = judged.energy.members, judged.drawn
-    above = partial(
-        distances_among_all, energy=judged.energy, crystals=crystals, hull=findings.hull
-    )
-    among = None if members is None else above(members)
-    if drawn is not None and reads_chances(request.strategy, gain):
-        drawn = among if drawn is members else above(drawn)
-    else:
-        drawn = None
-    return replace(bare, among=among, drawn=drawn)
 
 
 def _coming(
@@ -216,7 +201,7 @@ def _coming(
     """
     judged = forecaster.judge(likely)
     distance = None if judged is None else distance_of(judged.energy, likely, findings.hull)
-    promise = _promise(request, findings, likely, judged, distance, None, np.ones(len(likely)))
+    promise = _promise(findings, likely, judged, distance, None, np.ones(len(likely)))
     choice = choose(promise, FAVOURED, request.strategy, number, seed=request.seed)
     return likely[choice.rows].reduced_formulas()
 

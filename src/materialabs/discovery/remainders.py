@@ -53,14 +53,11 @@ class Remainder:
         Centre and width of the columns of each block of a description.
     surrogate
         Of errors in units of the expected one.
-    seed
-        Of the draws.
     """
 
     elements: tuple[int, ...]
     scale: Mapping[str, tuple[Floats, Floats]]
     surrogate: Surrogate
-    seed: int = 0
 
     @classmethod
     def fit(
@@ -69,8 +66,6 @@ class Remainder:
         told: Prediction,
         labels: Energies,
         elements: tuple[int, ...],
-        *,
-        seed: int = 0,
     ) -> Remainder:
         """Learn from relaxations.
 
@@ -84,8 +79,6 @@ class Remainder:
             What they came to, of the same kind and at the same level.
         elements
             Of the system.
-        seed
-            Of the draws.
         """
         if not len(crystals) == len(told) == len(labels) or len(labels) < FEWEST:
             raise InputError(f"What is left over is learned from {FEWEST} compounds or more.")
@@ -98,19 +91,14 @@ class Remainder:
             scaled(described, scale), errors, middle=0.0, scale=1.0,
             search=len(labels) >= SEARCHED_FROM,
         )  # fmt: skip
-        return cls(elements, scale, surrogate, seed)
+        return cls(elements, scale, surrogate)
 
-    def added(self, told: Prediction, crystals: Crystals) -> tuple[Prediction, Floats]:
-        """What is told with what is left over, and energies of all drawn together [m, n].
-
-        The members of the prediction move along with its mean, and its intervals never widen; the
-        draws spread as the process says.
-        """
+    def added(self, told: Prediction, crystals: Crystals) -> Prediction:
+        """The prediction with what is left over; its members move along."""
         inputs = scaled(describe(crystals, self.elements), self.scale)
         mean, deviation = self.surrogate.predict(inputs)
-        shift, spread = told.std * mean, told.std * deviation
-        value = told.mean + shift
-        errors = self.surrogate.draws_of_all(inputs, value - spread, seed=self.seed)
+        shift = told.std * mean
         members = None if told.members is None else told.members + shift
-        moved = told.replace(mean=value, std=np.minimum(spread, told.std), members=members)
-        return moved, told.mean + told.std * errors
+        return told.replace(
+            mean=told.mean + shift, std=told.std * np.minimum(deviation, 1.0), members=members
+        )

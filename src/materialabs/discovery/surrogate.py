@@ -37,12 +37,6 @@ SMALLEST_VARIANCE: Final = 1e-8
 JOINT_VARIANCE: Final = 1e-6
 """The same for a joint distribution of many candidates, where rounding is larger."""
 
-DRAWS: Final = 64
-"""Times that labels are drawn."""
-
-MOST_JOINT: Final = 1_500
-"""Candidates that are drawn together: memory grows with the square of their number."""
-
 ROUNDING: Final = (0.0, 1e-6, 1e-4, 1e-2)
 """Shares of a table's mean diagonal that are added to it, until it can be factorised."""
 
@@ -218,26 +212,6 @@ class Surrogate:
         left = self.kernel.itself(inputs, self._found()) - (reached**2).sum(axis=0)
         deviation = np.sqrt(np.maximum(left, 0.0) + self.noise)
         return self._middle + self._scale * mean, self._scale * deviation
-
-    def draws_of_all(self, inputs: Inputs, order: Floats, *, seed: int) -> Floats:
-        """Labels of many candidates [draws, m]: the first together, the others each for itself.
-
-        Parameters
-        ----------
-        inputs
-            Descriptions of m candidates.
-        order
-            [m], smaller for those that rather have to be drawn together.
-        seed
-            Of the draws.
-        """
-        mean, deviation = self.predict(inputs)
-        normal = np.random.default_rng([seed, 1]).standard_normal((DRAWS, len(mean)))
-        drawn = mean + deviation * normal
-        first = np.sort(np.argsort(order, kind="stable")[:MOST_JOINT])
-        nearest = {name: block[first] for name, block in inputs.items()}
-        drawn[:, first] = self.draws(nearest, DRAWS, seed=seed)
-        return np.asarray(drawn)
 
     def draws(self, inputs: Inputs, count: int, *, seed: int | Sequence[int]) -> Floats:
         """Labels of all candidates drawn together [count, m], noise included."""

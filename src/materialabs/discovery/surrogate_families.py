@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.descriptors import element_properties
-from materialabs.discovery.surrogate import DRAWS, Kernel, Surrogate, Term
+from materialabs.discovery.surrogate import Kernel, Surrogate, Term
 from materialabs.discovery.surrogate_factors import (
     Along,
     Factor,
@@ -45,6 +45,9 @@ MOST_SITES: Final = 6
 
 ANION: Final = 2.5
 """Pauling electronegativity from which a non-metal at a site counts as an anion there."""
+
+MEMBERS: Final = 64
+"""Draws from the posterior."""
 
 Whole = NDArray[np.int64]
 
@@ -181,7 +184,7 @@ class FamilySurrogate:
 
     def draws(self, rows: Whole, *, seed: int) -> Floats:
         """Values of the crystals at these rows drawn together [64, n]."""
-        return self.surrogate.draws(self._at(rows), DRAWS, seed=seed)
+        return self.surrogate.draws(self._at(rows), MEMBERS, seed=seed)
 
     def _at(self, rows: Whole) -> Inputs:
         return {name: block[rows] for name, block in self.inputs.items()}

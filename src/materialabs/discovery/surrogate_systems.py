@@ -27,6 +27,13 @@ from materialabs.predictions import Prediction
 FEWEST: Final = 3
 """Crystals that it learns from at least."""
 
+MEMBERS: Final = 64
+"""Draws from the posterior."""
+
+MOST_JOINT: Final = 1_500
+"""Candidates that are drawn together, those that may lie lowest: memory grows with the square of
+their number. The others are drawn each for itself."""
+
 FARTHEST: Final = 10.0
 """Widths from the centre from which on all is equally far. A column in which the first crystals
 hardly differ would put others millions of widths away, and rounding would eat the likeness of
@@ -133,7 +140,12 @@ class SystemSurrogate:
         """The same of crystals that :func:`describe` has described."""
         inputs = scaled(described, self.scale)
         mean, deviation = self.surrogate.predict(inputs)
-        members = self.surrogate.draws_of_all(inputs, mean - deviation, seed=self.seed)
+        low = np.sort(np.argsort(mean - deviation, kind="stable")[:MOST_JOINT])
+        normal = np.random.default_rng([self.seed, 1]).standard_normal((MEMBERS, len(mean)))
+        members = mean + deviation * normal
+        members[:, low] = self.surrogate.draws(
+            {name: block[low] for name, block in inputs.items()}, MEMBERS, seed=self.seed
+        )
         return Prediction(
             mean, deviation, "eV/atom", f"surrogate of {len(self.labels)} relaxations",
             level=self.labels.level, kind=self.labels.kind, quantity="formation energy",
