@@ -7,7 +7,7 @@ import pytest
 
 from materialabs.crystals.batch import Crystals
 from materialabs.discovery.forecasting import Trained
-from materialabs.discovery.remainders import FARTHEST, Remainder
+from materialabs.discovery.remainders import FARTHEST, Remainder, expected_share
 from materialabs.discovery.surrogate_factors import Near
 from materialabs.discovery.surrogate_systems import FARTHEST as FARTHEST_COLUMN
 from materialabs.discovery.surrogate_systems import scaled
@@ -79,6 +79,33 @@ def test_members_move_along_and_intervals_never_widen(crystals: Crystals) -> Non
     moved = mended.mean - told.mean
     np.testing.assert_allclose(mended.members, told.members + moved)
     assert (mended.std <= told.std).all()
+
+
+def test_a_network_that_expects_too_large_errors_is_believed_more_and_more() -> None:
+    expected = np.random.default_rng(0).standard_normal(200)
+    assert expected_share(expected) == pytest.approx(1.0, abs=0.1)
+    assert expected_share(5.0 * expected) == 1.0
+    shares = [expected_share(0.1 * expected[:count]) for count in (3, 10, 40, 200)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.5
+    assert shares[-1] == pytest.approx(0.12, abs=0.03)
+
+
+def test_one_far_off_moves_little_where_errors_are_smaller_than_expected(
+    crystals: Crystals,
+) -> None:
+    """As with an element that the network has never seen, of which it expects half an eV/atom."""
+    seen, new = split(crystals)
+    wide = told_of(crystals[seen]).replace(std=np.full(len(seen), 0.5))
+    values = truth_of(crystals[seen])
+    values[0] += 1.4
+    labels = Energies(values, "formation", LEVEL)
+    learned = Remainder.fit(crystals[seen], wide, labels, SYSTEM)
+    told = told_of(crystals[new]).replace(std=np.full(len(new), 0.5))
+    mended = learned.added(told, crystals[new])
+    moved = mended.mean - told.mean - (truth_of(crystals[new]) - told.mean)
+    assert np.abs(moved).mean() < 0.04
+    assert (mended.std < 0.3).all()
 
 
 def test_one_crystal_that_is_far_off_says_little_of_others(crystals: Crystals) -> None:

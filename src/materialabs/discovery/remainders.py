@@ -32,6 +32,13 @@ FARTHEST: Final = 3.0
 """Expected errors that a relaxation may lie off; one that lies farther off counts as this far: it
 says that the network knows nothing of that crystal, and little of others."""
 
+TRUSTED: Final = 4
+"""Relaxed compounds that the network's own expectation of its error counts as."""
+
+MOST, MOST_OF_NORMAL = 0.8, 1.2816
+"""Part of the errors that tells how large they are, and the size in standard deviations that this
+part of normally distributed errors does not exceed."""
+
 KERNEL: Final = Kernel(
     (Along("mixed"), Near("fractions", REACH), Near("structure"), Near("chemistry")),
     (Term((0, 1), 0.3), Term((0, 1, 2), 0.4), Term((0, 2), 0.3)),
@@ -53,11 +60,14 @@ class Remainder:
         Centre and width of the columns of each block of a description.
     surrogate
         Of errors in units of the expected one.
+    share
+        Of the error that the network expects of itself: smaller than one where it errs less.
     """
 
     elements: tuple[int, ...]
     scale: Mapping[str, tuple[Floats, Floats]]
     surrogate: Surrogate
+    share: float = 1.0
 
     @classmethod
     def fit(
@@ -85,20 +95,33 @@ class Remainder:
         labels.require_comparable(told.energies())
         described = describe(crystals, elements)
         scale = {name: widths_of(name, block) for name, block in described.items()}
-        errors = np.clip((labels.values - told.mean) / told.std, -FARTHEST, FARTHEST)
+        errors = (labels.values - told.mean) / told.std
+        share = expected_share(errors)
+        errors = np.clip(errors / share, -FARTHEST, FARTHEST)
         surrogate = Surrogate(KERNEL)
         surrogate.fit(
             scaled(described, scale), errors, middle=0.0, scale=1.0,
             search=len(labels) >= SEARCHED_FROM,
         )  # fmt: skip
-        return cls(elements, scale, surrogate)
+        return cls(elements, scale, surrogate, share)
 
     def added(self, told: Prediction, crystals: Crystals) -> Prediction:
         """The prediction with what is left over; its members move along."""
         inputs = scaled(describe(crystals, self.elements), self.scale)
         mean, deviation = self.surrogate.predict(inputs)
-        shift = told.std * mean
+        expected = self.share * told.std
+        shift = expected * mean
         members = None if told.members is None else told.members + shift
         return told.replace(
-            mean=told.mean + shift, std=told.std * np.minimum(deviation, 1.0), members=members
+            mean=told.mean + shift, std=expected * np.minimum(deviation, 1.0), members=members
         )
+
+
+def expected_share(errors: Floats) -> float:
+    """By how much smaller errors are than expected, from errors [n] in units of the expected one.
+
+    Of an element that it has never seen a network expects half an eV/atom, and is mostly right to a
+    tenth of that. One relaxation that is far off would else move all of its neighbours far.
+    """
+    seen = min(float(np.quantile(np.abs(errors), MOST)) / MOST_OF_NORMAL, 1.0)
+    return (TRUSTED + len(errors) * seen) / (TRUSTED + len(errors))
