@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from materialabs.discovery import discover
+from materialabs.discovery.tables import finding_rows
 from materialabs.discovery.two_levels import SecondLook, looks, verify
 from materialabs.errors import InputError, LevelError
 from materialabs.hull import Hull
@@ -73,6 +74,13 @@ def test_a_verification_is_found_again_and_costs_nothing_twice(look: SecondLook)
 def test_the_report_shows_the_comparison(look: SecondLook, tmp_path: Path) -> None:
     path = look.first.report(tmp_path / "report.html")
     assert "raw difference between levels" in path.read_text()
+
+
+def test_the_second_level_says_where_its_crystals_are_from(look: SecondLook) -> None:
+    names = {one.name for one in look.first.findings.good}
+    for row in finding_rows(look.second.findings):
+        text = row["origin"]
+        assert text == "reference of the element" or text.split(" as relaxed")[0] in names
 
 
 def test_a_campaign_is_not_verified_at_its_own_level(look: SecondLook, emt: AseOracle) -> None:

@@ -44,6 +44,8 @@ def origin_text(one: Finding) -> str:
         return "reference of the element"
     if one.role in ("prototype", "known"):
         return f"given: {plan.get('id', '')}"
+    if plan.get("verifies"):
+        return f"{plan.get('id')} as relaxed before"
     if plan.get("generator") == "airss":
         return "random search"
     made = f"{plan.get('parent')}" + (
