@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from benchmarks.measured_tables import TABLES, detection_limits, plain_formulas,
 from benchmarks.transfer import within_chance
 from benchmarks.transfer_curves import rows_for
 
+from benchmarks import transfer
 from materialabs.crystals.compositions import Compositions
 from materialabs.transfer.folds import compound_labels
 
@@ -62,3 +64,16 @@ def test_rows_are_read_off_a_curve_between_its_sizes() -> None:
     assert rows_for(sizes, errors, 0.2) == pytest.approx(100.0)
     assert rows_for(sizes, errors, 0.05) == np.inf
     assert rows_for(sizes, errors, 0.5) == 50.0
+
+
+def test_rows_of_some_tables_join_the_stored_result(tmp_path, monkeypatch):
+    def row(table, **figures):
+        return {"name": f"{table}: ours with sources", **figures}
+
+    stored = [row("steels", mae=1.0), row("glass", mae=2.0), {"name": "all tables", "tables": 2}]
+    (tmp_path / "transfer.json").write_text(json.dumps({"commit": "abc", "rows": stored}))
+    monkeypatch.setattr(transfer, "RESULTS", tmp_path)
+    rows = transfer.joined([row("glass", mae=1.5), row("superconductors", mae=3.0)])
+    assert transfer.tables_of(rows) == ["glass", "steels", "superconductors"]
+    assert rows[0] == row("glass", mae=1.5)
+    assert rows[1] == row("steels", mae=1.0, commit="abc")
