@@ -54,11 +54,18 @@ from benchmarks.rediscovery_runs import (
 )
 from benchmarks.rediscovery_targets import KINDS, Snapshot, Target, first_of_each_kind
 from materialabs.generation import pool as generation_pool
+from materialabs.generation.substitution import SubstitutionTable
 from materialabs.oracles.named import oracle_by_name
 
 EACH_KIND = 10
 HIDDEN = 20
 """Targets of each kind, replacements included, whose systems the network has never seen."""
+
+DEVELOPMENT = 20
+"""As many more, on which choices are compared (:mod:`benchmarks.rediscovery_development`)."""
+
+
+FOLDER = Path(tempfile.gettempdir()) / "materialabs-rediscovery"
 
 
 class Work:
@@ -79,16 +86,8 @@ PEERS = WAYS[1:]
 def main() -> None:
     """Run what is not done yet, then report."""
     options = _options()
-    warnings.filterwarnings("ignore")
-    Work.options, Work.folder = options, Path(options.folder)
-    Work.snapshot = Snapshot.read()
-    listed = first_of_each_kind(Work.snapshot, HIDDEN)
-    hidden = {target.system for chosen in listed.values() for target in chosen}
-    Work.network = candidate_network_without(
-        Work.snapshot, hidden, Work.folder, quick=options.quick
-    )
-    Work.oracle = Remembering(oracle_by_name("chgnet"), Work.folder / "answers")
-    table = exchanges_without(Work.snapshot, hidden, Work.folder)
+    listed, table = prepared(options)
+    listed = {kind: found[:HIDDEN] for kind, found in listed.items()}
     with mock.patch.object(generation_pool, "replaceability", return_value=table):
         results = searched(listed, options.targets, options.processes)
     rows, headline = judged(results, options.budget)
@@ -114,13 +113,27 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--strategy", default="mixed", help="of the campaign")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(
-        "--folder", default=Path(tempfile.gettempdir()) / "materialabs-rediscovery",
+        "--folder", default=FOLDER,
         help="keeps network, relaxations and finished runs",
     )  # fmt: skip
     options = parser.parse_args()
     if options.quick:
         options.targets, options.seeds, options.budget = 1, 1, 16
     return options
+
+
+def prepared(options: argparse.Namespace) -> tuple[dict[str, list[Target]], SubstitutionTable]:
+    """What all runs share: data, network and oracle; gives targets and the table of exchanges."""
+    warnings.filterwarnings("ignore")
+    Work.options, Work.folder = options, Path(options.folder)
+    Work.snapshot = Snapshot.read()
+    listed = first_of_each_kind(Work.snapshot, HIDDEN + DEVELOPMENT)
+    hidden = {target.system for chosen in listed.values() for target in chosen}
+    Work.network = candidate_network_without(
+        Work.snapshot, hidden, Work.folder, quick=options.quick
+    )
+    Work.oracle = Remembering(oracle_by_name("chgnet"), Work.folder / "answers")
+    return listed, exchanges_without(Work.snapshot, hidden, Work.folder)
 
 
 def searched(listed: dict[str, list[Target]], count: int, processes: int) -> list[dict[str, Any]]:

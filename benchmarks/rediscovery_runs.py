@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,11 @@ class Remembering(BaseOracle):
     def level(self) -> Any:
         """That of the oracle itself."""
         return self.inner.level
+
+    @property
+    def campaign_settings(self) -> RelaxationSettings:
+        """Those of the oracle itself."""
+        return self.inner.campaign_settings
 
     def evaluate(self, crystals: Crystals) -> Evaluation:
         """As the oracle itself."""
@@ -184,7 +189,7 @@ class Truth:
     target
         What is to be found.
     energy
-        Of the known structure, relaxed; eV/atom.
+        Of the known structure, relaxed with its symmetry or without, whichever is lower; eV/atom.
     relaxed
         Elements, known compounds of the system, and the generator's likeliest candidates of the
         target's formula.
@@ -233,7 +238,10 @@ def _matched(one: Crystals, other: Crystals) -> bool:
 
 def truth_of(target: Target, snapshot: Snapshot, oracle: BaseOracle) -> Truth:
     """Relax everything known of the system, and what the generator proposes of the formula."""
-    (own,) = oracle.relax(target.crystal)
+    settings = oracle.campaign_settings
+    ways = [oracle.relax(target.crystal, replace(settings, symmetry=kind))[0]
+            for kind in ("free", "broken")]  # fmt: skip
+    own = [one.energy for one in ways if _matched(bare(one.crystal), target.crystal)]
     elements = bare(reference_crystals(target.system.split("-")))
     known = snapshot.of_system(target.system, LARGEST_KNOWN)
     request = CampaignRequest(target.system, oracle.level, constraints=CONSTRAINTS)
@@ -244,9 +252,9 @@ def truth_of(target: Target, snapshot: Snapshot, oracle: BaseOracle) -> Truth:
         relaxation
         for batch in (elements, known, bare(made.crystals[same[:MOST_CHECKED]]))
         if len(batch)
-        for relaxation in oracle.relax(batch)
+        for relaxation in oracle.relax(batch, settings)
     ]
-    return Truth(target, own.energy, listed(relaxed))
+    return Truth(target, min(own, default=np.nan), listed([*ways, *relaxed]))
 
 
 def listed(relaxed: list[Relaxation]) -> Relaxed:
@@ -303,9 +311,13 @@ def calls_until_found(campaign: Campaign, truth: Truth) -> int | None:
 
 
 def campaign_run(
-    truth: Truth, seed: int, budget: int, model: Listening, oracle: BaseOracle, strategy: str
-) -> tuple[dict[str, Any], Crystals]:
-    """One campaign in a store of its own, and the candidates that it chose from."""
+    truth: Truth, seed: int, budget: int, model: Listening, oracle: BaseOracle, strategy: str,
+    *, to_the_end: bool = False,
+) -> tuple[dict[str, Any], Crystals]:  # fmt: skip
+    """One campaign in a store of its own, and the candidates that it chose from.
+
+    It ends with the round that finds the target, or with its budget ``to_the_end``.
+    """
     began = time.process_time()
     target = truth.target
     model.shown.clear()
@@ -317,7 +329,7 @@ def campaign_run(
             discover(
                 target.system, budget, store, oracle=oracle, model=model, strategy=strategy,
                 seed=seed, constraints=CONSTRAINTS, withheld=[target.formula],
-                watcher=Lookout(store, truth),
+                watcher=Silent() if to_the_end else Lookout(store, truth),
             )  # fmt: skip
         campaign = the_campaign(store)
         findings = campaign.findings
@@ -345,7 +357,7 @@ def calls_in_order(
     formulas = np.array(pool.reduced_formulas())
     for place, row in enumerate(order[: max(budget - given, 0)].tolist()):
         if formulas[row] == truth.target.formula:
-            (relaxed,) = oracle.relax(bare(pool[[row]]))
+            (relaxed,) = oracle.relax(bare(pool[[row]]), oracle.campaign_settings)
             if truth.is_found_by(relaxed):
                 return given + place + 1
     return None

@@ -10,6 +10,8 @@
     python scripts/relax_candidates.py --folder work/candidates \
         --first 600 --systems 950 --model candidates --lowest 16 --chance 8
     python scripts/relax_candidates.py --folder work/candidates --pack
+    python scripts/relax_candidates.py --folder work/candidates --again
+    python scripts/relax_candidates.py --folder work/candidates --again --pack
 
 A table of compounds holds crystals near their hull. A network that has seen nothing else takes
 every candidate for one of these. Here candidates are made as a campaign makes them, in systems
@@ -17,6 +19,8 @@ drawn by chance, and relaxed by CHGNet: in each system some that the shipped net
 and some by chance. Known compounds get CHGNet's energy as they are. Each system is one file in the
 folder, so that a stopped run goes on; ``--first`` and ``--step`` share the work among processes.
 ``--pack`` joins all files into the table that ``train_shipped_models.py`` and the benchmarks read.
+``--again`` relaxes what the table holds once more, as thoroughly as a campaign does, and with
+``--pack`` puts what it came to in place.
 """
 
 from __future__ import annotations
@@ -55,7 +59,8 @@ from materialabs.hull import Hull
 from materialabs.levels import Energies
 from materialabs.networks.models import Model, load_model
 from materialabs.oracles.named import oracle_by_name
-from materialabs.oracles.oracle import Oracle
+from materialabs.oracles.oracle import DEFAULT_SETTINGS, Oracle
+from materialabs.oracles.relaxation import THOROUGH, RelaxationSettings
 
 ROOT = Path(__file__).parent.parent
 
@@ -100,6 +105,12 @@ SHOWN = ("Mg", "Si", "O")
 
 AT_ONCE = 32
 """Crystals whose energies are computed together."""
+
+AGAIN_AT_ONCE = 200
+"""Crystals that are relaxed again between two files."""
+
+Elements = tuple[Crystals, np.ndarray]
+"""Crystals of the elements and their total energies, eV/atom."""
 
 SEED = 2_026
 
@@ -167,9 +178,12 @@ def known_compounds() -> Crystals:
     return crystals[np.sort(rows)].replace(site_columns=None)
 
 
-def relax(oracle: Oracle, crystals: Crystals) -> tuple[Crystals, Crystals, np.ndarray]:
+def relax(
+    oracle: Oracle, crystals: Crystals, settings: RelaxationSettings = DEFAULT_SETTINGS
+) -> tuple[Crystals, Crystals, np.ndarray]:
     """Starts, what they became, and energies per atom, of those that went well."""
-    done = [(row, one) for row, one in oracle.stream(crystals) if one.status in USABLE]
+    streamed = oracle.stream(crystals, settings)
+    done = [(row, one) for row, one in streamed if one.status in USABLE]
     done.sort(key=lambda one: one[0])
     rows = np.array([row for row, _ in done], dtype=np.int64)
     ends = Crystals.concat([one.crystal for _, one in done]) if done else Crystals.empty()
@@ -215,6 +229,59 @@ def pack(folder: Path) -> RelaxedCandidates:
     return RelaxedCandidates(first[good], last[good], energies[good], names, told[rows])
 
 
+def relax_again(folder: Path, oracle: Oracle, first: int, step: int) -> None:
+    """Relax the ends of the packed table thoroughly, part by part."""
+    table = RelaxedCandidates.load()
+    place = folder / "elements-again.npz"
+    if first == 0 and not place.exists():
+        keep(place, *relax(oracle, reference_crystals(ELEMENTS), THOROUGH))
+    parts = -(-len(table.ends) // AGAIN_AT_ONCE)
+    for number in range(first, parts, step):
+        place, begun = folder / f"again-{number:04d}.npz", time.perf_counter()
+        if place.exists():
+            continue
+        rows = np.arange(len(table.ends))[number * AGAIN_AT_ONCE :][:AGAIN_AT_ONCE]
+        done = oracle.relax(table.ends[rows], THOROUGH)
+        usable = [one.crystal if one.usable else None for one in done]
+        ends = [table.ends[[row]] if one is None else one
+                for row, one in zip(rows.tolist(), usable, strict=True)]  # fmt: skip
+        totals = np.array([one.energy if one.usable else np.nan for one in done])
+        keep(place, table.ends[rows], Crystals.concat(ends), totals)
+        print(f"part {number} of {parts}, {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+def pack_again(folder: Path, oracle: Oracle) -> RelaxedCandidates:
+    """The packed table with what was relaxed again, where that lies lower.
+
+    Formation energies are counted from the elements as they were relaxed again.
+    """
+    table = RelaxedCandidates.load()
+    before = relax(oracle, reference_crystals(ELEMENTS))[1:]
+    after = kept(folder / "elements-again.npz")[1:]
+    old_ends, old = table.ends, _counted_from(table.ends, table.energies, before, after)
+    _, ends, totals = zip(*map(kept, sorted(folder.glob("again-*.npz"))), strict=True)
+    new_ends = Crystals.concat(list(ends))
+    new = formation_energies(new_ends.compositions, np.concatenate(totals), after)
+    both, count = Crystals.concat([old_ends, new_ends]), len(old)
+    lower = np.nan_to_num(new, nan=np.inf) < old
+    best = both[np.where(lower, np.arange(count) + count, np.arange(count))]
+    known = known_compounds()
+    rows = {name: row for row, name in enumerate(known.columns["id"])}
+    compounds = known[np.array([rows[name] for name in table.known])]
+    told = _counted_from(compounds, table.known_energies, before, after)
+    return RelaxedCandidates(table.starts, best, np.where(lower, new, old), table.known, told)
+
+
+def _counted_from(
+    crystals: Crystals, energies: np.ndarray, before: Elements, after: Elements
+) -> np.ndarray:
+    """Formation energies counted from one set of elements, counted from another."""
+    nought = np.zeros(len(crystals))
+    shift = formation_energies(crystals.compositions, nought, after)
+    shift -= formation_energies(crystals.compositions, nought, before)
+    return np.asarray(energies + shift)
+
+
 def shown(crystals: Crystals) -> np.ndarray:
     """Which crystals are of the elements of :data:`SHOWN` alone [n]."""
     inside = np.isin(crystals.numbers, [NUMBER_OF[symbol] for symbol in SHOWN])
@@ -238,16 +305,24 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--step", type=int, default=1)
     parser.add_argument("--pack", action="store_true", help="join what is there, and end")
+    parser.add_argument("--again", action="store_true", help="relax the table's ends thoroughly")
     parser.add_argument("--model", default="energy", help="whose lowest candidates are taken")
     parser.add_argument("--lowest", type=int, default=LOWEST, help="of a system, by the model")
     parser.add_argument("--chance", type=int, default=CHANCE, help="of a system, by chance")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.pack:
+    if arguments.pack and not arguments.again:
         pack(arguments.folder).save()
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    oracle, model = oracle_by_name("chgnet"), load_model(arguments.model)
+    oracle = oracle_by_name("chgnet")
+    if arguments.again and arguments.pack:
+        pack_again(arguments.folder, oracle).save()
+        return
+    if arguments.again:
+        relax_again(arguments.folder, oracle, arguments.first, arguments.step)
+        return
+    model = load_model(arguments.model)
     place = arguments.folder / "elements.npz"
     if arguments.first == 0 and not place.exists():
         keep(place, *relax(oracle, reference_crystals(ELEMENTS)))

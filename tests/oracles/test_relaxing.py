@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase.calculators.emt import EMT
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 from small_crystals import copper, low_symmetry, rattled, rutile, slab, some
 
 from materialabs.crystals.batch import Crystals
-from materialabs.crystals.symmetry import symmetry
+from materialabs.crystals.symmetry import operations, symmetry
 from materialabs.errors import InputError, IntegrityError
+from materialabs.oracles.broken_symmetry import symmetrised
 from materialabs.oracles.calculators import AseOracle
 from materialabs.oracles.chgnet import ChgnetOracle
 from materialabs.oracles.coordinates import Coordinates
@@ -19,6 +22,7 @@ from materialabs.oracles.oracle import Evaluation
 from materialabs.oracles.potential import Potential
 from materialabs.oracles.quasi_newton import QuasiNewton, length
 from materialabs.oracles.relaxation import (
+    THOROUGH,
     Relaxation,
     RelaxationSettings,
     RelaxationState,
@@ -114,6 +118,69 @@ def test_kept_symmetry_is_kept_to_the_end():
     ours = oracle.relax(rutile(0.04), settings)[0]
     assert ours.status == "converged"
     assert symmetry(ours.crystal, 1e-4).number[0] == 136
+
+
+def body_centred(length=2.9):
+    """Copper where it lies higher than in its own packing, and no force says so."""
+    return Crystals.from_arrays([np.eye(3) * length], [[[0, 0, 0], [0.5, 0.5, 0.5]]], [[29, 29]])
+
+
+def test_a_saddle_point_that_symmetry_makes_is_left_when_it_is_broken():
+    kept = EMT_ORACLE.relax(body_centred(), TIGHT)[0]
+    broken = EMT_ORACLE.relax(body_centred(), replace(TIGHT, symmetry="broken"))[0]
+    packed = EMT_ORACLE.relax(copper(), TIGHT)[0]
+    assert symmetry(kept.crystal, 1e-4).number[0] == 229
+    assert kept.energy > packed.energy + 0.01
+    assert broken.converged
+    assert broken.energy == pytest.approx(packed.energy, abs=1e-5)
+
+
+def test_symmetry_that_remains_is_exact_at_the_end():
+    ours = EMT_ORACLE.relax(copper(), THOROUGH)[0]
+    assert ours.converged
+    assert ours.energy == pytest.approx(EMT_ORACLE.relax(copper(), TIGHT)[0].energy, abs=2e-4)
+    assert symmetry(ours.crystal, 1e-6).number[0] == 225
+    assert ours.energy == EMT_ORACLE.evaluate(ours.crystal).energies[0]
+
+
+def test_symmetry_that_would_cost_energy_is_not_made():
+    def dear(oracle, crystals, answers):  # whatever is exactly symmetric costs energy
+        exact = [len(operations(one, 1e-6).rotations) > 4 for one in crystals]
+        return replace(answers, energies=answers.energies + 0.01 * np.array(exact))
+
+    ours = Changed(dear).relax(copper(), THOROUGH)[0]
+    assert ours.converged
+    assert len(operations(ours.crystal, 1e-6).rotations) <= 4
+    assert len(operations(symmetrised(ours.crystal)[0], 1e-6).rotations) == 192
+
+
+def test_broken_symmetry_is_broken_alike_every_time():
+    one, other = (EMT_ORACLE.relax(body_centred(), THOROUGH)[0] for _ in range(2))
+    assert relaxation_to_bytes(one) == relaxation_to_bytes(replace(other, seconds=one.seconds))
+
+
+def test_atoms_that_are_fixed_stay_where_symmetry_is_broken():
+    fixed = np.zeros((4, 3), dtype=bool)
+    fixed[:2] = True
+    start = copper().with_site_columns(fixed=fixed)
+    ours = EMT_ORACLE.relax(start, replace(THOROUGH, cell="fixed"))[0]
+    assert ours.converged
+    np.testing.assert_allclose(ours.crystal.frac[:2], start.frac[:2], atol=1e-12)
+
+
+def test_a_relaxation_whose_symmetry_is_broken_goes_on_where_it_was_saved():
+    start, settings = body_centred(), replace(TIGHT, symmetry="broken")
+    states = {}
+    whole = dict(EMT_ORACLE.stream(start, settings, save=states.__setitem__))[0]
+    again = dict(EMT_ORACLE.stream(start, settings, states=states))[0]
+    assert again.energy == pytest.approx(whole.energy, abs=1e-6)
+    assert symmetry(again.crystal, 1e-4).number[0] == symmetry(whole.crystal, 1e-4).number[0]
+
+
+def test_campaigns_ask_potentials_for_more_than_programs_that_take_hours():
+    assert EMT_ORACLE.campaign_settings == THOROUGH
+    assert ChgnetOracle(device="cpu").campaign_settings == THOROUGH
+    assert AseOracle("ase.calculators.emt:EMT").campaign_settings == RelaxationSettings()
 
 
 def test_columns_and_order_of_atoms_stay():

@@ -255,7 +255,7 @@ def _search(
     cell = Cell(lattice.tolist(), frac.tolist(), kinds.tolist())
     for factor in TIGHTER:
         try:
-            with _without_supercell_warning():
+            with _without_remarks():
                 return MoyoDataset(cell, symprec=tolerance * factor, rotate_basis=False)
         except BaseException as error:
             if not _is_of_moyo(error):
@@ -293,16 +293,19 @@ def _site_kinds(crystals: Crystals) -> NDArray[np.int64]:
     return kinds
 
 
-class _SupercellFilter(logging.Filter):
-    """Drops moyo's remark that a supercell keeps fewer operations; our docstrings say it."""
+class _RemarkFilter(logging.Filter):
+    """Drops moyo's remarks that our docstrings make.
+
+    A supercell keeps fewer operations, and atoms move as far as the tolerance allows.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Omitted ")
+        return not record.getMessage().startswith(("Omitted ", "Large displacement "))
 
 
 @contextmanager
-def _without_supercell_warning() -> Iterator[None]:
-    logger, quiet = logging.getLogger("moyo"), _SupercellFilter()
+def _without_remarks() -> Iterator[None]:
+    logger, quiet = logging.getLogger("moyo"), _RemarkFilter()
     logger.addFilter(quiet)
     try:
         yield

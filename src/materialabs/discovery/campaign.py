@@ -33,7 +33,7 @@ from materialabs.discovery.watching import Silent, Watcher
 from materialabs.errors import InputError
 from materialabs.hull import Hull
 from materialabs.levels import Level
-from materialabs.oracles.oracle import Oracle
+from materialabs.oracles.oracle import DEFAULT_SETTINGS, Oracle
 from materialabs.oracles.relaxation import RelaxationSettings
 from materialabs.store.store import Store
 
@@ -200,7 +200,8 @@ def discover(
     predictors
         For properties of ranges and objectives that are not computed: name to model.
     settings
-        Of relaxations.
+        Of relaxations; without them an oracle's own ``campaign_settings``: potentials relax to a
+        minimum closely, DFT as usual.
     batch
         Relaxations in a round.
     seed
@@ -227,7 +228,7 @@ def discover(
     """
     budget = Budget.parse(budget)
     request = CampaignRequest(
-        system, _PENDING, settings or RelaxationSettings(), constraints or Constraints(), strategy,
+        system, _PENDING, settings or DEFAULT_SETTINGS, constraints or Constraints(), strategy,
         OWN_MODEL, tuple(objectives), batch, seed, deterministic, tuple(withheld),
     )  # fmt: skip
     budget.require_elements(len(request.elements))
@@ -240,6 +241,8 @@ def discover(
         model, strategy, request.elements, seed, deterministic=deterministic
     )
     request = _at(request, opened, forecaster.name)
+    if settings is None:
+        request = replace(request, settings=getattr(opened, "campaign_settings", DEFAULT_SETTINGS))
     require_predictors(request, predictors or {})
     lists = tuple(str(Path(path)) for path in known)
     require_lists(lists)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from materialabs.oracles.parallel import ParallelOracle
     from materialabs.oracles.potential import Potential
     from materialabs.oracles.relaxation import (
+        THOROUGH,
         Relaxation,
         RelaxationSettings,
         RelaxationState,
@@ -35,6 +36,7 @@ _HOMES: Final = {
     "Relaxation": "materialabs.oracles.relaxation",
     "RelaxationSettings": "materialabs.oracles.relaxation",
     "RelaxationState": "materialabs.oracles.relaxation",
+    "THOROUGH": "materialabs.oracles.relaxation",
     "check_oracle": "materialabs.oracles.conformance",
     "oracle_by_name": "materialabs.oracles.named",
     "relax_stream": "materialabs.oracles.relaxing",
@@ -44,6 +46,7 @@ _HOMES: Final = {
 }
 
 __all__ = [
+    "THOROUGH",
     "AseOracle",
     "BaseOracle",
     "BatchLimits",

@@ -21,8 +21,9 @@ from materialabs.crystals.batch import Crystals
 from materialabs.errors import ExternalError, InputError, NotFound
 from materialabs.levels import Level
 from materialabs.oracles import calculator_worker
-from materialabs.oracles.oracle import Evaluation
+from materialabs.oracles.oracle import DEFAULT_SETTINGS, Evaluation
 from materialabs.oracles.potential import Potential
+from materialabs.oracles.relaxation import THOROUGH, RelaxationSettings
 from materialabs.oracles.relaxing import BatchLimits
 
 ONE_BY_ONE: Final = BatchLimits(1)
@@ -63,6 +64,10 @@ def _version(name: str) -> str:
     return ""
 
 
+FIRST_PRINCIPLES: Final = ("vasp", "abinit", "cp2k", "dftb")
+"""Calculators that solve for the electrons, which pays for symmetry and against many steps."""
+
+
 class _Calculator(Potential):
     """What both have in common: crystals are answered for one by one."""
 
@@ -76,6 +81,12 @@ class _Calculator(Potential):
     def level(self) -> Level:
         """The calculator's name, version and options, unless another level was given."""
         return self._level
+
+    @property
+    def campaign_settings(self) -> RelaxationSettings:
+        """Those of a potential, where the calculator is known to be one."""
+        is_potential = self.name in calculator_worker.CALCULATORS
+        return THOROUGH if is_potential and self.name not in FIRST_PRINCIPLES else DEFAULT_SETTINGS
 
     def evaluate(self, crystals: Crystals) -> Evaluation:
         """Energy, forces and stress of each crystal as it stands."""

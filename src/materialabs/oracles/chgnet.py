@@ -19,6 +19,7 @@ from materialabs.oracles.chgnet_weights import chgnet_level, load_weights
 from materialabs.oracles.one_blas_thread import one_blas_thread
 from materialabs.oracles.oracle import Evaluation
 from materialabs.oracles.potential import Potential
+from materialabs.oracles.relaxation import THOROUGH, RelaxationSettings
 from materialabs.oracles.relaxing import BatchLimits
 
 HEAVIEST: Final = 94
@@ -63,6 +64,11 @@ class ChgnetOracle(Potential):
     def level(self) -> Level:
         """CHGNet with the hash of its weights; it declares the level that it emulates."""
         return self._level
+
+    @property
+    def campaign_settings(self) -> RelaxationSettings:
+        """Close tolerances from a displaced start: steps are cheap."""
+        return THOROUGH
 
     def evaluate(self, crystals: Crystals) -> Evaluation:
         """Energy, forces, stress and moments of each crystal as it stands."""

@@ -140,6 +140,11 @@ class DftOracle(BaseOracle):
         PBE may err), ``bulk_modulus`` (GPa) and ``magnetization``, and the site column
         ``magnetic_moment`` where they were computed with spin.
         """
+        if settings.symmetry == "broken":
+            raise InputError(
+                "Relaxations with DFT keep the symmetry of their start: ask for symmetry='kept' "
+                "and displace the start yourself."
+            )
         saved = states or {}
         level = self.level
         if self._closed:

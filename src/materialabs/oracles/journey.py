@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from materialabs.crystals.batch import SMALLEST_VOLUME, Crystals
 from materialabs.errors import IntegrityError
 from materialabs.levels import Level
+from materialabs.oracles.broken_symmetry import displacement, symmetrised
 from materialabs.oracles.coordinates import Coordinates
 from materialabs.oracles.fire import Fire
 from materialabs.oracles.model_hessian import model_hessian
@@ -40,6 +41,9 @@ LARGEST_FALL: Final = 25.0
 
 SECOND_CHANCES: Final = 4
 """Steps without an answer that are made again shorter, before a relaxation is given up."""
+
+NO_HIGHER: Final = 2e-4
+"""eV/atom; a crystal whose symmetry was made exact is taken where it lies no higher than this."""
 
 
 class Optimiser(Protocol):
@@ -99,9 +103,12 @@ class Journey:
         self.first_energy = float("nan")
         self.good: _Answer | None = None
         self.given = crystal
+        self.symmetrised: list[Crystals] = []
         if state is None:
             self.coordinates = Coordinates.of(crystal, settings)
             self.trial = self.coordinates.start()
+            if settings.symmetry == "broken":
+                self.trial += self.coordinates.allowed(displacement(crystal))
             self.optimiser: Optimiser = _first_optimiser(self.coordinates)
         else:
             start = crystal.replace(lattice=state.start_lattice[None])
@@ -134,10 +141,12 @@ class Journey:
 
     def crystal(self) -> Crystals:
         """What is to be evaluated next."""
-        return self.coordinates.crystal_at(self.trial)
+        return self.symmetrised[0] if self.symmetrised else self.coordinates.crystal_at(self.trial)
 
     def fault(self) -> tuple[Status, str] | None:
         """Why the next crystal cannot be evaluated, if so; found without any neighbours."""
+        if self.symmetrised:
+            return None
         lattice, frac = self.coordinates.cell_at(self.trial)
         if not (np.isfinite(lattice).all() and np.isfinite(frac).all()):
             return "exploded", "the coordinates are no longer numbers"
@@ -151,6 +160,8 @@ class Journey:
 
     def stumble(self, status: Status, reason: str) -> Relaxation | None:
         """Take a step that led nowhere again, shorter; or end, when there were too many."""
+        if self.symmetrised:
+            return self._without_symmetry()
         if self.optimiser.point is None or self.chances == 0:
             return self._end(status, reason)
         self.chances -= 1
@@ -183,18 +194,17 @@ class Journey:
                 "relaxation gives",
             )
         answer = _Answer(crystal, energy, found.forces, found.stress[0], found.moments)
-        volume = float(crystal.volumes[0])
-        pressure = self.settings.pressure / GPA_PER_EV_PER_CUBIC_ANGSTROM
-        virial = np.zeros((3, 3))
-        if self.coordinates.plane.any():
-            virial = (answer.stress + pressure * np.eye(3)) * volume
+        virial = self._virial(answer)
+        arrived = self._arrived(answer, virial)
+        if self.symmetrised:
+            return self._with_symmetry(answer, arrived=arrived)
         if self.good is None:
             self.good = answer
-        if self._arrived(answer, virial):
+        if arrived:
             self.good = answer
-            return self._end("converged", "")
-        enthalpy = energy * atoms + pressure * volume
+            return self._arrive(answer)
         slope = self.coordinates.slope(self.trial, answer.forces, virial)
+        enthalpy = self._enthalpy(answer) * atoms
         following, accepted = self.optimiser.next_point(self.trial, enthalpy, slope)
         if accepted:
             self.good = answer
@@ -202,6 +212,43 @@ class Journey:
             return self._end("not_converged", f"{self.steps} steps were not enough")
         self._go(following)
         return None
+
+    def _virial(self, answer: _Answer) -> Array:
+        """Stress, with the pressure wanted, times volume; zero in a fixed cell [3, 3]."""
+        if not self.coordinates.plane.any():
+            return np.zeros((3, 3))
+        return (answer.stress + self._pressure * np.eye(3)) * float(answer.crystal.volumes[0])
+
+    def _enthalpy(self, answer: _Answer) -> float:
+        """Energy with pressure times volume, eV/atom."""
+        volume = float(answer.crystal.volumes[0])
+        return answer.energy + self._pressure * volume / len(answer.forces)
+
+    @property
+    def _pressure(self) -> float:
+        return self.settings.pressure / GPA_PER_EV_PER_CUBIC_ANGSTROM
+
+    # -- the symmetry that is left ----------------------------------------------------------------
+
+    def _arrive(self, answer: _Answer) -> Relaxation | None:
+        """End, or see first whether the symmetry that is left can be made exact."""
+        whole = bool(self.coordinates.mobile.all() and answer.crystal.pbc.all())
+        if self.settings.symmetry == "broken" and self.settings.cell == "free" and whole:
+            self.symmetrised = symmetrised(answer.crystal)
+        return None if self.symmetrised else self._end("converged", "")
+
+    def _with_symmetry(self, answer: _Answer, *, arrived: bool) -> Relaxation | None:
+        """Take a crystal of exact symmetry where it is as good, else look at the next."""
+        assert self.good is not None
+        if arrived and self._enthalpy(answer) <= self._enthalpy(self.good) + NO_HIGHER:
+            self.good = answer
+            return self._end("converged", "")
+        return self._without_symmetry()
+
+    def _without_symmetry(self) -> Relaxation | None:
+        """Give the crystal of exact symmetry that was looked at up."""
+        self.symmetrised = self.symmetrised[1:]
+        return None if self.symmetrised else self._end("converged", "")
 
     def _go(self, point: Array) -> None:
         base = self.optimiser.point

@@ -135,6 +135,11 @@ class BaseOracle(ABC):
     """An oracle that says how it evaluates and how it streams relaxations; the rest follows."""
 
     @property
+    def campaign_settings(self) -> RelaxationSettings:
+        """What a campaign asks of it where the user says nothing."""
+        return DEFAULT_SETTINGS
+
+    @property
     @abstractmethod
     def level(self) -> Level:
         """The level of theory, with version and the hash of weights or settings."""

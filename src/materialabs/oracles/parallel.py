@@ -77,6 +77,11 @@ class ParallelOracle(BaseOracle):
         """That of the oracle itself."""
         return self.inner.level
 
+    @property
+    def campaign_settings(self) -> RelaxationSettings:
+        """Those of the oracle itself."""
+        return self.inner.campaign_settings
+
     def evaluate(self, crystals: Crystals) -> Evaluation:
         """Energy, forces and stress of each crystal as it stands, in this process."""
         return self.inner.evaluate(crystals)
