@@ -28,6 +28,16 @@ def test_numbers_are_printed_with_digits_that_tell_something(
     assert capsys.readouterr().out.split()[-1] == printed
 
 
+@pytest.mark.parametrize(
+    ("value", "printed"), [(9.98e-7, "0.0000"), (-3e-6, "0.0000"), (-0.05657, "-0.0566")]
+)
+def test_energies_of_a_table_have_as_many_decimals_each(
+    value: float, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_rows([{"above hull": value}], decimals=4)
+    assert capsys.readouterr().out.split()[-1] == printed
+
+
 NOT_UTF8 = b"na\xffme.cif".decode(errors="surrogateescape")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from materialabs.cli.output import note, print_json, print_rows, write_text
+from materialabs.cli.output import ENERGY_DECIMALS, note, print_json, print_rows, write_text
 
 if TYPE_CHECKING:
     from materialabs.discovery.campaign import Campaign
@@ -71,9 +71,10 @@ def show(campaign: Name, store: StorePlace = "lab.db", json: Json = False) -> No
              ("number", "candidates", "relaxed", "failed", "stable", "found", "error")}
             for one in found.rounds
         ]  # fmt: skip
-        print_rows(rounds, title=repr(found))
+        print_rows(rounds, title=repr(found), decimals=ENERGY_DECIMALS)
         names = ("name", "formula", "status", "formation energy", "above hull", "origin")
-        print_rows([{name: row[name] for name in names} for row in found.table()])
+        rows = [{name: row[name] for name in names} for row in found.table()]
+        print_rows(rows, decimals=ENERGY_DECIMALS)
 
 
 @app.command("resume")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from materialabs.cli.output import note, print_json, print_rows
+from materialabs.cli.output import ENERGY_DECIMALS, note, print_json, print_rows
 
 if TYPE_CHECKING:
     from materialabs.discovery.budgets import Budget
@@ -211,9 +211,11 @@ def _print(campaign: Campaign, report: Path, look: SecondLook | None) -> None:
         }
         for row in campaign.table()
     ]  # fmt: skip
-    print_rows(rows[:ROWS_SHOWN], title=f"{campaign!r} (eV/atom)")
+    title = f"{campaign!r} (eV/atom)"
+    print_rows(rows[:ROWS_SHOWN], title=title, decimals=ENERGY_DECIMALS)
     if look is not None:
-        print_rows(look.table(), title="Decomposition energies, each on the hull of its own level")
+        title = "Decomposition energies, each on the hull of its own level"
+        print_rows(look.table(), title=title, decimals=ENERGY_DECIMALS)
     if campaign.state != "finished":
         note(f"The campaign {campaign.state}: {campaign.reason}.")
     note(f"Report: {report}")

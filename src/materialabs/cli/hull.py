@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from materialabs.cli.options import Json
-from materialabs.cli.output import note, print_json, print_rows
+from materialabs.cli.output import ENERGY_DECIMALS, note, print_json, print_rows
 
 
 def hull(
@@ -74,6 +74,7 @@ def _print(summary: dict[str, Any], above: float) -> None:
         ],
         title=f"{summary['system']}, {summary['kind']} energies at {summary['level']}: "
         f"{summary['stable']} of {summary['entries']} entries on the hull (eV/atom)",
+        decimals=ENERGY_DECIMALS,
     )
     hidden = len(summary["rows"]) - len(rows)
     if hidden:

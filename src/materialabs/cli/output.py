@@ -16,6 +16,9 @@ import typer
 SMALL: Final = 0.1
 """Numbers below this are printed with four digits, others with four decimals."""
 
+ENERGY_DECIMALS: Final = 4
+"""Of energies in eV/atom."""
+
 ROUNDING: Final = 1e-15
 """What is smaller than this is printed as zero."""
 
@@ -28,8 +31,14 @@ def print_json(document: Any) -> None:
     typer.echo(_escaped(json.dumps(_without_nan(document), indent=1, ensure_ascii=False)))
 
 
-def print_rows(rows: Sequence[dict[str, Any]], *, title: str = "") -> None:
-    """Print rows as a table, one column for each key of the first row."""
+def print_rows(
+    rows: Sequence[dict[str, Any]], *, title: str = "", decimals: int | None = None
+) -> None:
+    """Print rows as a table, one column for each key of the first row.
+
+    Numbers have four digits or four decimals, whichever are more; energies that are compared with
+    one another are easier to read with as many ``decimals`` each.
+    """
     if not rows:
         return
     from rich import box
@@ -43,7 +52,7 @@ def print_rows(rows: Sequence[dict[str, Any]], *, title: str = "") -> None:
         numeric = all(isinstance(row[name], (int, float)) or row[name] is None for row in rows)
         table.add_column(_escaped(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_text(value)) for value in row.values()))
+        table.add_row(*(Text(_text(value, decimals)) for value in row.values()))
     width = None if sys.stdout.isatty() else 160
     Console(width=width, highlight=False).print(table)
 
@@ -70,11 +79,13 @@ def write_text(path: Path, text: str) -> None:
         unfinished.write_text(_escaped(text), encoding="utf-8")
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, decimals: int | None = None) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and decimals is not None:
+        return f"{round(value, decimals) + 0.0:.{decimals}f}"
     if isinstance(value, float):
         usual = abs(value) < ROUNDING or SMALL <= abs(value) < LARGE
         return f"{value:.4f}" if usual else f"{value:.4g}"

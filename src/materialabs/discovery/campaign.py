@@ -242,7 +242,7 @@ def discover(
     )
     request = _at(request, opened, forecaster.name)
     if settings is None:
-        request = replace(request, settings=getattr(opened, "campaign_settings", DEFAULT_SETTINGS))
+        request = replace(request, settings=_usual_settings(opened, request.constraints))
     require_predictors(request, predictors or {})
     lists = tuple(str(Path(path)) for path in known)
     require_lists(lists)
@@ -310,6 +310,12 @@ def leasing_for(row: CampaignRow, oracle: str, processes: int) -> Leasing:
 
 def _at(request: CampaignRequest, oracle: Oracle, model: str) -> CampaignRequest:
     return replace(request, level=oracle.level, model=model)
+
+
+def _usual_settings(oracle: Oracle, constraints: Constraints) -> RelaxationSettings:
+    """What the oracle says; space groups that were asked for are kept."""
+    usual: RelaxationSettings = getattr(oracle, "campaign_settings", DEFAULT_SETTINGS)
+    return replace(usual, symmetry="kept") if constraints.space_groups else usual
 
 
 def _require_processes(processes: int) -> None:
