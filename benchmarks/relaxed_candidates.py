@@ -1,6 +1,6 @@
 """Candidates of chemical systems drawn by chance, as CHGNet relaxed them.
 
-``scripts/relax_candidates.py`` makes the table (an hour of two cores) and packs it into one file
+``scripts/relax_candidates.py`` makes the table (two hours of two cores) and packs it into one file
 beside this module; networks of candidates learn from it. Known compounds stand in it by their
 identifiers in mp36k alone: their crystals are read from there.
 """

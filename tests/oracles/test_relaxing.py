@@ -159,6 +159,11 @@ def test_broken_symmetry_is_broken_alike_every_time():
     assert relaxation_to_bytes(one) == relaxation_to_bytes(replace(other, seconds=one.seconds))
 
 
+def test_a_single_point_is_not_displaced():
+    ours = EMT_ORACLE.relax(body_centred(), replace(THOROUGH, max_steps=0))[0]
+    assert ours.energy == EMT_ORACLE.evaluate(body_centred()).energies[0]
+
+
 def test_atoms_that_are_fixed_stay_where_symmetry_is_broken():
     fixed = np.zeros((4, 3), dtype=bool)
     fixed[:2] = True

@@ -107,7 +107,7 @@ class Journey:
         if state is None:
             self.coordinates = Coordinates.of(crystal, settings)
             self.trial = self.coordinates.start()
-            if settings.symmetry == "broken":
+            if settings.symmetry == "broken" and settings.max_steps > 0:
                 self.trial += self.coordinates.allowed(displacement(crystal))
             self.optimiser: Optimiser = _first_optimiser(self.coordinates)
         else:
