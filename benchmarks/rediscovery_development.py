@@ -10,8 +10,9 @@ the labels relaxed in a system. Single targets tell choices apart badly.
     # change the product
     python -m benchmarks.rediscovery_development after
 
-Each label keeps its runs in the folder; relaxations and networks are shared. Half an hour of two
-cores at first. Writes no result.
+Each label keeps its runs in the folder, and only runs that all labels have made are compared.
+Relaxations and networks are shared: a change of how crystals relax needs a folder of its own. Half
+an hour of two cores at first. Writes no result.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def search(target: Target) -> None:
 def compare(targets: list[Target]) -> None:
     """What each label found, on targets and seeds that all labels have run."""
     labels = sorted(path.name for path in (Work.folder / "development").iterdir())
-    found: dict[str, list[float]] = {label: [] for label in labels}
+    found: dict[str, list[int | None]] = {label: [] for label in labels}
     shares: dict[str, list[float]] = {label: [] for label in labels}
     for target in targets:
         for seed in range(Work.options.seeds):
@@ -93,13 +94,12 @@ def compare(targets: list[Target]) -> None:
                 continue
             runs = [json.loads(path.read_text()) for path in paths]
             for label, run, share in zip(labels, runs, shares_of(target, runs), strict=True):
-                at, budget = run["found_at"], Work.options.budget
-                found[label].append(budget if at is None else at)
+                found[label].append(run["found_at"])
                 shares[label].append(share)
     for label in labels:
-        calls = np.array(found[label])
-        print(f"{label}: {int((calls < Work.options.budget).sum())} of {len(calls)} found, "
-              f"{calls.mean():.1f} calls; share of stable phases "
+        calls = [Work.options.budget if at is None else at for at in found[label]]
+        print(f"{label}: {sum(at is not None for at in found[label])} of {len(calls)} found, "
+              f"{np.mean(calls):.1f} calls; share of stable phases "
               f"{np.nanmean(shares[label]):.3f}")  # fmt: skip
 
 

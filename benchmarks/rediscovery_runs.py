@@ -189,7 +189,7 @@ class Truth:
     target
         What is to be found.
     energy
-        Of the known structure, relaxed with its symmetry or without, whichever is lower; eV/atom.
+        Of the known structure, relaxed as it is or displaced first, whichever is lower; eV/atom.
     relaxed
         Elements, known compounds of the system, and the generator's likeliest candidates of the
         target's formula.
@@ -241,7 +241,8 @@ def truth_of(target: Target, snapshot: Snapshot, oracle: BaseOracle) -> Truth:
     settings = oracle.campaign_settings
     ways = [oracle.relax(target.crystal, replace(settings, symmetry=kind))[0]
             for kind in ("free", "broken")]  # fmt: skip
-    own = [one.energy for one in ways if _matched(bare(one.crystal), target.crystal)]
+    own = [one.energy for one in ways
+           if one.usable and _matched(bare(one.crystal), target.crystal)]  # fmt: skip
     elements = bare(reference_crystals(target.system.split("-")))
     known = snapshot.of_system(target.system, LARGEST_KNOWN)
     request = CampaignRequest(target.system, oracle.level, constraints=CONSTRAINTS)

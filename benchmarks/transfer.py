@@ -342,6 +342,8 @@ def main() -> None:
     wanted = [one.strip() for one in arguments.tables.split(";") if one.strip()] or list(TABLES)
     if unknown := sorted(set(wanted) - set(TABLES)):
         parser.error(f"there is no table {unknown[0]!r}; there are {'; '.join(TABLES)}")
+    if not (arguments.quick or FIRST in wanted or (RESULTS / "transfer.json").exists()):
+        parser.error(f"the result is judged by {FIRST!r}: take it first")
     tasks = [task(name, folder) for name in (wanted[:1] if arguments.quick else wanted)]
     known = calculated()
     compounds = set(compound_labels(Compositions.parse(sorted(known))))
@@ -359,8 +361,6 @@ def main() -> None:
         print(summary(rows))
         return
     rows = joined(rows)
-    if FIRST not in tables_of(rows):
-        parser.error(f"the result is judged by {FIRST!r}, which has not been run yet")
     figure = next(row["r2"] for row in rows if row["name"] == f"{FIRST}: {WITH_SOURCE}")
     missing = "; ".join(name for name in TABLES if name not in tables_of(rows))
     rows += [summary(rows), noise_of(task(FIRST, folder).measured)]

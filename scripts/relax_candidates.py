@@ -253,14 +253,17 @@ def relax_again(folder: Path, oracle: Oracle, first: int, step: int) -> None:
 def pack_again(folder: Path, oracle: Oracle) -> RelaxedCandidates:
     """The packed table with what was relaxed again, where that lies lower.
 
-    Formation energies are counted from the elements as they were relaxed again.
+    Formation energies are counted from the elements as they were relaxed again. What swelled
+    further on its way stays, as it would in a campaign.
     """
     table = RelaxedCandidates.load()
     before = relax(oracle, reference_crystals(ELEMENTS))[1:]
     after = kept(folder / "elements-again.npz")[1:]
     old_ends, old = table.ends, _counted_from(table.ends, table.energies, before, after)
-    _, ends, totals = zip(*map(kept, sorted(folder.glob("again-*.npz"))), strict=True)
+    starts, ends, totals = zip(*map(kept, sorted(folder.glob("again-*.npz"))), strict=True)
     new_ends = Crystals.concat(list(ends))
+    if not np.array_equal(Crystals.concat(list(starts)).lattice, table.ends.lattice):
+        sys.exit("What was relaxed again is not what the table holds: was it packed already?")
     new = formation_energies(new_ends.compositions, np.concatenate(totals), after)
     both, count = Crystals.concat([old_ends, new_ends]), len(old)
     lower = np.nan_to_num(new, nan=np.inf) < old

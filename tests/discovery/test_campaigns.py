@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.files import write
 from materialabs.crystals.prototypes import fill
-from materialabs.crystals.symmetry import symmetry
 from materialabs.discovery import Campaign, Constraints, Objective, PropertyRange, discover
 from materialabs.discovery.campaign import resume
 from materialabs.errors import InputError, NotFound
@@ -117,16 +116,6 @@ def test_constraints_hold_for_every_candidate(lab: Store, emt: AseOracle) -> Non
     starts = [one.start for one in campaign.findings.listed if one.role == "candidate"]
     assert starts
     assert limits.allowed(Crystals.concat(starts)).all()
-
-
-def test_space_groups_that_are_asked_for_are_kept(lab: Store, emt: AseOracle) -> None:
-    cubic = Constraints(max_atoms=4, space_groups=(221, 225))
-    campaign = discover("Cu-Au", 8, lab, oracle=emt, model="campaign", constraints=cubic)
-    assert campaign.row.request.settings == replace(THOROUGH, symmetry="kept")
-    made = [one for one in campaign.findings.good if one.role == "candidate"]
-    found = symmetry(Crystals.concat([one.relaxed for one in made]), 1e-3).number
-    assert made
-    assert set(found.tolist()) <= {221, 225}
 
 
 def test_without_wishes_a_potential_relaxes_to_a_minimum(finished: Campaign) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ from ase.calculators.emt import EMT
 from dft_programs import PotentialEngine
 
 from materialabs.crystals.batch import Crystals
+from materialabs.discovery import discover
+from materialabs.discovery.two_levels import verify
 from materialabs.errors import ExternalError, InputError
+from materialabs.oracles.calculators import AseOracle
 from materialabs.oracles.conformance import check_oracle
 from materialabs.oracles.dft_engine import (
     PROGRAM_ENDED,
@@ -20,7 +24,8 @@ from materialabs.oracles.dft_engine import (
 from materialabs.oracles.dft_oracle import DftLimits, DftOracle
 from materialabs.oracles.dft_settings import DftSettings
 from materialabs.oracles.oracle import Oracle
-from materialabs.oracles.relaxation import RelaxationState
+from materialabs.oracles.relaxation import THOROUGH, RelaxationState
+from materialabs.store.store import Store
 
 
 def oracle(
@@ -50,6 +55,22 @@ def test_results_come_in_the_order_given_whatever_the_number_of_processes() -> N
     assert [r.crystal.formulas()[0] for r in three] == ["Al", "Cu", "Al4"]
     assert [r.energy for r in one] == pytest.approx([r.energy for r in three], abs=1e-12)
     assert {r.level for r in one} == {oracle().level}
+
+
+def test_broken_symmetry_is_refused() -> None:
+    with pytest.raises(InputError, match="keep the symmetry"):
+        oracle().relax(metals(), THOROUGH)
+
+
+def test_the_best_of_a_potentials_campaign_are_verified(tmp_path: Path) -> None:
+    with Store(tmp_path / "lab.db", keys=tmp_path / "keys") as store:
+        potential = AseOracle("emt")
+        campaign = discover("Cu-Al", 7, store, oracle=potential, model="campaign", batch=4)
+        look = verify(campaign, oracle(), top=2)
+        assert campaign.row.request.settings == THOROUGH
+        assert look.second.row.request.settings == oracle().campaign_settings
+        assert {one.result["status"] for one in look.second.findings.listed} == {"converged"}
+        assert len(look.table()) == 2
 
 
 def test_evaluation_is_that_of_the_program() -> None:

@@ -12,7 +12,7 @@ from small_crystals import copper, low_symmetry, rattled, rutile, slab, some
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.symmetry import operations, symmetry
 from materialabs.errors import InputError, IntegrityError
-from materialabs.oracles.broken_symmetry import symmetrised
+from materialabs.oracles.broken_symmetry import displacement, symmetrised
 from materialabs.oracles.calculators import AseOracle
 from materialabs.oracles.chgnet import ChgnetOracle
 from materialabs.oracles.coordinates import Coordinates
@@ -159,25 +159,59 @@ def test_broken_symmetry_is_broken_alike_every_time():
     assert relaxation_to_bytes(one) == relaxation_to_bytes(replace(other, seconds=one.seconds))
 
 
-def test_a_single_point_is_not_displaced():
-    ours = EMT_ORACLE.relax(body_centred(), replace(THOROUGH, max_steps=0))[0]
-    assert ours.energy == EMT_ORACLE.evaluate(body_centred()).energies[0]
+def test_the_last_bit_of_a_crystal_does_not_decide_how_it_is_displaced():
+    start = body_centred()
+    other = start.replace(lattice=start.lattice * (1 + 8e-16), frac=start.frac - 1e-15)
+    np.testing.assert_array_equal(displacement(start), displacement(other))
+    assert not np.array_equal(displacement(start), displacement(body_centred(3.0)))
+
+
+def test_a_single_point_is_not_moved():
+    near = rattled(EMT_ORACLE.relax(copper(), TIGHT)[0].crystal, 1e-4)
+    for start in (body_centred(), near):
+        ours = EMT_ORACLE.relax(start, replace(THOROUGH, max_steps=0))[0]
+        assert ours.force_calls == 1
+        assert ours.energy == EMT_ORACLE.evaluate(start).energies[0]
 
 
 def test_atoms_that_are_fixed_stay_where_symmetry_is_broken():
     fixed = np.zeros((4, 3), dtype=bool)
     fixed[:2] = True
-    start = copper().with_site_columns(fixed=fixed)
-    ours = EMT_ORACLE.relax(start, replace(THOROUGH, cell="fixed"))[0]
+    start = rattled(copper(), 0.03).with_site_columns(fixed=fixed)
+    ours = EMT_ORACLE.relax(start, replace(THOROUGH, force_tolerance=0.05))[0]
     assert ours.converged
     np.testing.assert_allclose(ours.crystal.frac[:2], start.frac[:2], atol=1e-12)
+
+
+def test_a_fixed_cell_stays_where_symmetry_is_broken():
+    start = copper()
+    start = start.replace(lattice=start.lattice * np.array([1.01, 1.0, 1.0])[:, None])
+    ours = EMT_ORACLE.relax(start, replace(THOROUGH, cell="fixed"))[0]
+    assert ours.converged
+    np.testing.assert_array_equal(ours.crystal.lattice, start.lattice)
+
+
+def test_the_pressure_asked_for_is_reached_where_symmetry_is_broken():
+    ours = EMT_ORACLE.relax(copper(), replace(THOROUGH, pressure=20.0))[0]
+    assert pressure_from_stress(ours.stress) == pytest.approx(20.0, abs=0.3)
+    assert symmetry(ours.crystal, 1e-6).number[0] == 225
+
+
+def test_columns_stay_where_symmetry_is_made_exact():
+    start = copper().with_columns(charge=["+1"]).with_site_columns(tag=np.arange(4))
+    ours = EMT_ORACLE.relax(start, THOROUGH)[0].crystal
+    assert ours.columns["charge"].tolist() == ["+1"]
+    assert ours.site_columns["tag"].tolist() == [0, 1, 2, 3]
+    assert symmetry(ours, 1e-6).number[0] == 225
 
 
 def test_a_relaxation_whose_symmetry_is_broken_goes_on_where_it_was_saved():
     start, settings = body_centred(), replace(TIGHT, symmetry="broken")
     states = {}
     whole = dict(EMT_ORACLE.stream(start, settings, save=states.__setitem__))[0]
-    again = dict(EMT_ORACLE.stream(start, settings, states=states))[0]
+    oracle = Changed(untouched)
+    again = dict(oracle.stream(start, settings, states=states))[0]
+    assert 0 < oracle.calls < whole.force_calls - states[0].force_calls + 2
     assert again.energy == pytest.approx(whole.energy, abs=1e-6)
     assert symmetry(again.crystal, 1e-4).number[0] == symmetry(whole.crystal, 1e-4).number[0]
 

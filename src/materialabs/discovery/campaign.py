@@ -24,6 +24,7 @@ from materialabs.discovery.oracle_choice import (
     open_oracle,
     patience_for,
     require_level,
+    usual_settings,
 )
 from materialabs.discovery.parents import levels_with_energies
 from materialabs.discovery.properties import require_predictors
@@ -242,7 +243,7 @@ def discover(
     )
     request = _at(request, opened, forecaster.name)
     if settings is None:
-        request = replace(request, settings=_usual_settings(opened, request.constraints))
+        request = replace(request, settings=usual_settings(opened))
     require_predictors(request, predictors or {})
     lists = tuple(str(Path(path)) for path in known)
     require_lists(lists)
@@ -310,12 +311,6 @@ def leasing_for(row: CampaignRow, oracle: str, processes: int) -> Leasing:
 
 def _at(request: CampaignRequest, oracle: Oracle, model: str) -> CampaignRequest:
     return replace(request, level=oracle.level, model=model)
-
-
-def _usual_settings(oracle: Oracle, constraints: Constraints) -> RelaxationSettings:
-    """What the oracle says; space groups that were asked for are kept."""
-    usual: RelaxationSettings = getattr(oracle, "campaign_settings", DEFAULT_SETTINGS)
-    return replace(usual, symmetry="kept") if constraints.space_groups else usual
 
 
 def _require_processes(processes: int) -> None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from materialabs.errors import InputError
 from materialabs.levels import Level
-from materialabs.oracles.oracle import Oracle
+from materialabs.oracles.oracle import DEFAULT_SETTINGS, Oracle
+from materialabs.oracles.relaxation import RelaxationSettings
 
 DEFAULT_ORACLE: Final = "chgnet"
 
@@ -51,6 +52,12 @@ def open_oracle(name: str, system: str, *, processes: int = 1) -> Oracle:
     from materialabs.oracles.named import oracle_by_name
 
     return oracle_by_name(name)
+
+
+def usual_settings(oracle: Oracle) -> RelaxationSettings:
+    """What a campaign asks of an oracle where the user says nothing."""
+    found: RelaxationSettings = getattr(oracle, "campaign_settings", DEFAULT_SETTINGS)
+    return found
 
 
 def patience_for(name: str, default: float) -> float:

@@ -24,7 +24,7 @@ from materialabs.discovery.budgets import Budget
 from materialabs.discovery.campaign import Campaign, leasing_for
 from materialabs.discovery.findings import Finding, Findings
 from materialabs.discovery.forecasting import Nothing
-from materialabs.discovery.oracle_choice import open_oracle
+from materialabs.discovery.oracle_choice import open_oracle, usual_settings
 from materialabs.discovery.planning import PlannedRound, wanted_tasks
 from materialabs.discovery.results import enthalpy
 from materialabs.discovery.runner import Runner
@@ -138,7 +138,9 @@ def verify(
     plan = _plan(campaign, top)
     if not any(one["wanted"] for _, one in plan):
         raise NotFound(f"The campaign {campaign.id} has no compound with an energy to verify.")
-    second = replace(request, level=opened.level, model="", strategy="random")
+    second = replace(
+        request, level=opened.level, settings=usual_settings(opened), model="", strategy="random"
+    )
     name = oracle if isinstance(oracle, str) else ""
     elements = len(request.elements)
     budget = Budget(calls=len(plan) + elements)

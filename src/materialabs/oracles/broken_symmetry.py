@@ -20,7 +20,10 @@ DISPLACED_BY: Final = 0.03
 """Angstrom; standard deviation of each coordinate of an atom."""
 
 STRAINED_BY: Final = 0.006
-"""Standard deviation of each component of the strain."""
+"""Standard deviation of each coordinate of the strain (:func:`.model_hessian.strain_vector`)."""
+
+GRID: Final = 1e-4
+"""Angstrom and fractions: what a displacement depends on is rounded to this."""
 
 CLOSENESS: Final = (0.1, 0.03)
 """Angstrom; how near to a symmetric crystal a relaxed one is taken for it, if its energy allows."""
@@ -29,10 +32,12 @@ CLOSENESS: Final = (0.1, 0.03)
 def displacement(crystal: Crystals) -> NDArray[np.float64]:
     """A small random move of a batch of one: [3m+6], atoms in angstrom, then the strain.
 
-    It depends on the crystal alone, so that a relaxation that is made again is the same.
+    It depends on the crystal alone, rounded, so that a relaxation that is made again, perhaps on
+    another machine, is the same.
     """
-    parts = (crystal.lattice[0], crystal.frac, crystal.numbers)
-    digest = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
+    steps = round(1.0 / GRID)
+    parts = (crystal.lattice[0] * steps, np.rint(crystal.frac * steps) % steps, crystal.numbers)
+    digest = hashlib.sha256(b"".join(np.rint(part).astype("<i8").tobytes() for part in parts))
     rng = np.random.default_rng(int.from_bytes(digest.digest()[:8], "little"))
     atoms = rng.normal(0.0, DISPLACED_BY, 3 * len(crystal.frac))
     return np.concatenate([atoms, rng.normal(0.0, STRAINED_BY, 6)])
@@ -40,11 +45,13 @@ def displacement(crystal: Crystals) -> NDArray[np.float64]:
 
 def symmetrised(crystal: Crystals) -> list[Crystals]:
     """Crystals of exact symmetry near a batch of one, the most symmetric first."""
+    plain = crystal.replace(columns=None, site_columns=None)
     found: list[Crystals] = []
     fewest = 1
     for tolerance in reversed(CLOSENESS):
-        count = len(operations(crystal, tolerance).rotations)
+        count = len(operations(plain, tolerance).rotations)
         if count > fewest:
-            found.insert(0, refined(crystal, tolerance))
+            exact = refined(plain, tolerance)
+            found.insert(0, crystal.replace(lattice=exact.lattice, frac=exact.frac))
             fewest = count
     return found

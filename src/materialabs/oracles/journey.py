@@ -104,10 +104,15 @@ class Journey:
         self.good: _Answer | None = None
         self.given = crystal
         self.symmetrised: list[Crystals] = []
+        self.breaks = (
+            settings.symmetry == "broken"
+            and settings.max_steps > 0
+            and len(crystal.frac) <= LARGEST_DENSE
+        )
         if state is None:
             self.coordinates = Coordinates.of(crystal, settings)
             self.trial = self.coordinates.start()
-            if settings.symmetry == "broken" and settings.max_steps > 0:
+            if self.breaks:
                 self.trial += self.coordinates.allowed(displacement(crystal))
             self.optimiser: Optimiser = _first_optimiser(self.coordinates)
         else:
@@ -187,7 +192,7 @@ class Journey:
             return self.stumble("exploded", f"a force came to {largest:.3g} eV/angstrom")
         if np.isnan(self.first_energy):
             self.first_energy = energy
-        if self.first_energy - energy > LARGEST_FALL:
+        if self.first_energy - energy > LARGEST_FALL and not self.symmetrised:
             return self._end(
                 "unphysical",
                 f"the energy fell by {self.first_energy - energy:.3g} eV/atom, which no "
@@ -233,7 +238,7 @@ class Journey:
     def _arrive(self, answer: _Answer) -> Relaxation | None:
         """End, or see first whether the symmetry that is left can be made exact."""
         whole = bool(self.coordinates.mobile.all() and answer.crystal.pbc.all())
-        if self.settings.symmetry == "broken" and self.settings.cell == "free" and whole:
+        if self.breaks and self.settings.cell == "free" and whole:
             self.symmetrised = symmetrised(answer.crystal)
         return None if self.symmetrised else self._end("converged", "")
 
