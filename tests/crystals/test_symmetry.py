@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,6 +223,23 @@ def test_a_supercell_brings_no_warning_on_the_screen(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.DEBUG, logger="moyo"):
         symmetry(row_of_cubes(2))
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_loose_tolerance_brings_no_warning_on_the_screen(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("moyo.symmetrize.symmetrization")
+
+    def remarking(*args: Any, **options: Any) -> MoyoDataset:
+        logger.warning("Large displacement during symmetrization: [[0.1, 0.0, 0.0]] for site 2")
+        return MoyoDataset(*args, **options)
+
+    monkeypatch.setattr("moyopy.MoyoDataset", remarking)
+    with caplog.at_level(logging.WARNING):
+        symmetry(COPPER, 0.1)
+        assert not caplog.records
+        logger.warning("Large displacement during symmetrization: of somebody else")
+    assert len(caplog.records) == 1
 
 
 # -- operations -----------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ FRACTION_DIGITS: Final = 3
 
 GROUPS: Final = 230
 
+REMARKING: Final = ("moyo", "moyo.symmetrize.symmetrization")
+"""Loggers of moyo whose remarks are dropped; a filter does not reach below its own logger."""
+
 
 @dataclass(frozen=True, eq=False)
 class Symmetry:
@@ -305,12 +308,14 @@ class _RemarkFilter(logging.Filter):
 
 @contextmanager
 def _without_remarks() -> Iterator[None]:
-    logger, quiet = logging.getLogger("moyo"), _RemarkFilter()
-    logger.addFilter(quiet)
+    loggers, quiet = [logging.getLogger(name) for name in REMARKING], _RemarkFilter()
+    for logger in loggers:
+        logger.addFilter(quiet)
     try:
         yield
     finally:
-        logger.removeFilter(quiet)
+        for logger in loggers:
+            logger.removeFilter(quiet)
 
 
 @lru_cache(maxsize=1)
