@@ -58,11 +58,11 @@ from materialabs.generation.substitution import SubstitutionTable
 from materialabs.oracles.named import oracle_by_name
 
 EACH_KIND = 10
-HIDDEN = 20
+HIDDEN = 40
 """Targets of each kind, replacements included, whose systems the network has never seen."""
 
-DEVELOPMENT = 20
-"""As many more, on which choices are compared (:mod:`benchmarks.rediscovery_development`)."""
+DEVELOPMENT = 10
+"""The last of these, on which choices are compared (:mod:`benchmarks.rediscovery_development`)."""
 
 
 FOLDER = Path(tempfile.gettempdir()) / "materialabs-rediscovery"
@@ -87,7 +87,7 @@ def main() -> None:
     """Run what is not done yet, then report."""
     options = _options()
     listed, table = prepared(options)
-    listed = {kind: found[:HIDDEN] for kind, found in listed.items()}
+    listed = {kind: found[:-DEVELOPMENT] for kind, found in listed.items()}
     with mock.patch.object(generation_pool, "replaceability", return_value=table):
         results = searched(listed, options.targets, options.processes)
     rows, headline = judged(results, options.budget)
@@ -127,7 +127,7 @@ def prepared(options: argparse.Namespace) -> tuple[dict[str, list[Target]], Subs
     warnings.filterwarnings("ignore")
     Work.options, Work.folder = options, Path(options.folder)
     Work.snapshot = Snapshot.read()
-    listed = first_of_each_kind(Work.snapshot, HIDDEN + DEVELOPMENT)
+    listed = first_of_each_kind(Work.snapshot, HIDDEN)
     hidden = {target.system for chosen in listed.values() for target in chosen}
     Work.network = candidate_network_without(
         Work.snapshot, hidden, Work.folder, quick=options.quick
