@@ -10,10 +10,13 @@ from materialabs.discovery.findings import Finding, Findings
 
 
 def finding_rows(findings: Findings) -> list[dict[str, Any]]:
-    """One row for each relaxation, the nearest the hull first; energies in eV/atom."""
+    """One row for each relaxation, the nearest the hull first; energies in eV/atom.
+
+    Of those that are equally near, as crystals are that relaxed to the same, the first comes first.
+    """
     places = {one.key: place for place, one in enumerate(findings.good)}
     rows = [_row(findings, one, places.get(one.key)) for one in findings.listed]
-    return sorted(rows, key=lambda row: (np.isnan(row["above hull"]), row["above hull"]))
+    return sorted(rows, key=lambda row: (np.isnan(row["above hull"]), round(row["above hull"], 4)))
 
 
 def _row(findings: Findings, one: Finding, place: int | None) -> dict[str, Any]:
