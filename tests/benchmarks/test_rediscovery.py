@@ -151,10 +151,10 @@ def test_only_candidates_count_as_shown():
 
 @pytest.fixture(scope="module")
 def truth() -> Truth:
-    """Copper-gold in rock salt, which EMT puts somewhere; only the bookkeeping matters."""
-    crystal = bare(binary(29, 79))
-    (relaxed,) = oracle_by_name("emt").relax(crystal)
-    target = Target("CuAu", "Au-Cu", crystal, "known type")
+    """What copper-gold in rock salt comes to by EMT; only the bookkeeping matters."""
+    oracle = oracle_by_name("emt")
+    (relaxed,) = oracle.relax(bare(binary(29, 79)), oracle.campaign_settings)
+    target = Target("CuAu", "Au-Cu", relaxed.crystal, "known type")
     return Truth(target, relaxed.energy, [("Cu", 0.0), ("Au", 0.0)])
 
 
@@ -172,9 +172,10 @@ def test_what_lies_beyond_the_budget_is_not_found(truth):
 
 
 def test_another_structure_of_the_formula_is_not_found(truth):
-    ordered = Crystals.from_arrays([np.diag([2.8, 2.8, 3.7])], [[[0, 0, 0], [0.5] * 3]], [[29, 79]])
+    layers = [[0, 0, 0], [0.5, 0.5, 0.25], [0, 0, 0.5], [0.5, 0.5, 0.75]]
+    paired = Crystals.from_arrays([np.diag([2.8, 2.8, 7.4])], [layers], [[29, 29, 79, 79]])
     oracle = oracle_by_name("emt")
-    assert calls_in_order(np.array([0]), ordered, truth, 2, 10, oracle) is None
+    assert calls_in_order(np.array([0]), paired, truth, 2, 10, oracle) is None
 
 
 def test_the_distance_from_the_hull_is_pymatgens():

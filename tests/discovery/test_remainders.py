@@ -7,7 +7,7 @@ import pytest
 
 from materialabs.crystals.batch import Crystals
 from materialabs.discovery.forecasting import Trained
-from materialabs.discovery.remainders import FARTHEST, Remainder, expected_share
+from materialabs.discovery.remainders import FARTHEST, LARGEST_SHARED, Remainder, expected_share
 from materialabs.discovery.surrogate_factors import Near
 from materialabs.discovery.surrogate_systems import FARTHEST as FARTHEST_COLUMN
 from materialabs.discovery.surrogate_systems import scaled
@@ -69,6 +69,19 @@ def test_an_error_is_mended_where_it_is_and_not_elsewhere(crystals: Crystals) ->
     assert np.abs(mended.mean - truth)[wrong].mean() < 0.03
     assert np.abs(mended.mean - truth)[~wrong].mean() < 0.03
     assert mended.std.mean() < told.std.mean()
+
+
+def test_an_error_where_little_is_expected_moves_nothing_far(crystals: Crystals) -> None:
+    """As of crystals with an element that the network has never seen, beside those without."""
+    seen, new = split(crystals)
+    told = told_of(crystals[new])
+    unsure = told.replace(std=np.full(len(new), 0.5))
+    known, strange = (fitted(crystals, seen).added(one, crystals[new]) for one in (told, unsure))
+    moved, moved_far = (np.abs(one.mean - told.mean) for one in (known, strange))
+    assert moved.max() > 0.05
+    assert moved_far.max() <= LARGEST_SHARED / STD * moved.max() + 1e-9
+    assert strange.std.max() < 0.5
+    assert strange.std.min() > 0.9 * strange.std.max()
 
 
 def test_members_move_along_and_intervals_never_widen(crystals: Crystals) -> None:

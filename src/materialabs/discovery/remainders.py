@@ -32,6 +32,11 @@ FARTHEST: Final = 3.0
 """Expected errors that a relaxation may lie off; one that lies farther off counts as this far: it
 says that the network knows nothing of that crystal, and little of others."""
 
+LARGEST_SHARED: Final = 0.1
+"""eV/atom; what a network expects beyond this is each crystal's own. Where it expects half an
+eV/atom, of an element that it has never seen, a neighbour of elements that it knows and errs on by
+its usual 0.03 would else move it by that half."""
+
 TRUSTED: Final = 4
 """Relaxed compounds that the network's own expectation of its error counts as."""
 
@@ -95,9 +100,9 @@ class Remainder:
         labels.require_comparable(told.energies())
         described = describe(crystals, elements)
         scale = {name: widths_of(name, block) for name, block in described.items()}
-        errors = (labels.values - told.mean) / told.std
-        share = expected_share(errors)
-        errors = np.clip(errors / share, -FARTHEST, FARTHEST)
+        errors = labels.values - told.mean
+        share = expected_share(errors / told.std)
+        errors = np.clip(errors / shared(share * told.std), -FARTHEST, FARTHEST)
         surrogate = Surrogate(KERNEL)
         surrogate.fit(
             scaled(described, scale), errors, middle=0.0, scale=1.0,
@@ -110,11 +115,18 @@ class Remainder:
         inputs = scaled(describe(crystals, self.elements), self.scale)
         mean, deviation = self.surrogate.predict(inputs)
         expected = self.share * told.std
-        shift = expected * mean
+        common = shared(expected)
+        shift = common * mean
         members = None if told.members is None else told.members + shift
+        explained = common**2 * (1.0 - np.minimum(deviation, 1.0) ** 2)
         return told.replace(
-            mean=told.mean + shift, std=expected * np.minimum(deviation, 1.0), members=members
+            mean=told.mean + shift, std=np.sqrt(expected**2 - explained), members=members
         )
+
+
+def shared(expected: Floats) -> Floats:
+    """The part of expected errors [n], eV/atom, that crystals which are alike have in common."""
+    return np.minimum(expected, LARGEST_SHARED)
 
 
 def expected_share(errors: Floats) -> float:
