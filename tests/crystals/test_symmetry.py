@@ -229,6 +229,7 @@ def test_a_loose_tolerance_brings_no_warning_on_the_screen(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logger = logging.getLogger("moyo.symmetrize.symmetrization")
+    monkeypatch.setattr(logger, "disabled", False)  # as servers leave the loggers of others
 
     def remarking(*args: Any, **options: Any) -> MoyoDataset:
         logger.warning("Large displacement during symmetrization: [[0.1, 0.0, 0.0]] for site 2")
