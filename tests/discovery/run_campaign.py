@@ -8,6 +8,7 @@ from pathlib import Path
 from materialabs.discovery.bench import Leasing
 from materialabs.discovery.campaign import discover
 from materialabs.discovery.worker import work
+from materialabs.oracles.relaxation import RelaxationSettings
 from materialabs.store.store import Store
 
 
@@ -24,7 +25,7 @@ def main(place: str, keys: str, budget: str, *options: str) -> None:
             return
         campaign = discover(
             "Cu-Au", budget, store, oracle=name, model="campaign", deterministic=deterministic,
-            leasing=leasing, batch=int(given.get("batch", 6)),
+            leasing=leasing, batch=int(given.get("batch", 6)), settings=RelaxationSettings(),
         )  # fmt: skip
         print(campaign)
 
