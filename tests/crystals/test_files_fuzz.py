@@ -209,6 +209,10 @@ JSON_VALUES = st.recursive(
 
 @settings(max_examples=400)
 @given(JSON_VALUES)
+@example({"ids": {"__ndarray__": None}, "nextid": None})
+@example({"ids": {"__ndarray__": [[2], "float64", [1]]}, "nextid": 2})
+@example({"ids": {"__ndarray__": [[1], "x", [1]]}, "nextid": 2})
+@example({"ids": {"__ndarray__": [[float("inf")], "int64", [1]]}, "nextid": 2})
 def test_any_json_is_read_or_refused_in_words(document: object) -> None:
     attempt(json.dumps(document).encode(), "json")
 

@@ -45,7 +45,10 @@ def is_database(document: Any) -> bool:
 
 def rows_in(document: dict[str, Any]) -> Iterator[tuple[Any, str, str]]:
     """The rows of a database with their places."""
-    ids = _numbers(document["ids"])
+    try:
+        ids = _numbers(document["ids"])
+    except (ValueError, TypeError, OverflowError):
+        raise FileError("has a list 'ids' that cannot be read") from None
     for number in np.asarray(ids, dtype=object).reshape(-1).tolist():
         row = document.get(str(number))
         yield row, f"row {number}", str(number)
