@@ -8,7 +8,7 @@ from pathlib import Path
 from materialabs.discovery.bench import Leasing
 from materialabs.discovery.campaign import discover
 from materialabs.discovery.worker import work
-from materialabs.oracles.relaxation import RelaxationSettings
+from materialabs.oracles.relaxation import THOROUGH, RelaxationSettings
 from materialabs.store.store import Store
 
 
@@ -18,6 +18,7 @@ def main(place: str, keys: str, budget: str, *options: str) -> None:
     deterministic = "deterministic" in options
     together = int(given.get("together", 1 if deterministic else 4))
     seconds = float(given.get("lease", 60.0))
+    closely = THOROUGH if "thorough" in options else RelaxationSettings()
     leasing = Leasing(seconds=seconds, together=together, from_saved_states=not deterministic)
     with Store(place, keys=Path(keys)) as store:
         if "worker" in options:
@@ -25,7 +26,7 @@ def main(place: str, keys: str, budget: str, *options: str) -> None:
             return
         campaign = discover(
             "Cu-Au", budget, store, oracle=name, model="campaign", deterministic=deterministic,
-            leasing=leasing, batch=int(given.get("batch", 6)), settings=RelaxationSettings(),
+            leasing=leasing, batch=int(given.get("batch", 6)), settings=closely,
         )  # fmt: skip
         print(campaign)
 

@@ -14,6 +14,7 @@ from materialabs.crystals.files import write
 from materialabs.crystals.prototypes import fill
 from materialabs.discovery import Campaign, Constraints, Objective, PropertyRange, discover
 from materialabs.discovery.campaign import resume
+from materialabs.discovery.tables import finding_rows
 from materialabs.errors import InputError, NotFound
 from materialabs.levels import Energies, Level
 from materialabs.oracles.calculators import AseOracle
@@ -376,3 +377,18 @@ def test_withheld_formulas_are_given_nowhere(lab: Store, emt: AseOracle) -> None
     given = [one.formula for one in campaign.findings.listed if one.given]
     assert "Cu3Au" not in given
     assert "CuAu" in given
+
+
+def test_relaxations_that_came_to_one_crystal_are_told_as_one(finished: Campaign) -> None:
+    good = finished.findings.good[0]
+    doubled = Crystals.from_ase([good.relaxed.to_ase()[0].repeat((2, 1, 1))])
+    larger = replace(good, name="r9-00", relaxed=doubled)
+    higher = replace(
+        good, name="r9-01", result=good.result | {"energy": good.result["energy"] + 0.01}
+    )
+    twice = replace(finished.findings, listed=(*finished.findings.listed, larger, higher))
+    added = {name: same for name, same in twice.same_as.items() if name.startswith("r9")}
+    assert added == {"r9-00": good.name}
+    rows = {row["name"]: row["same as"] for row in finding_rows(twice)}
+    assert rows["r9-00"] == good.name
+    assert not rows[good.name]

@@ -109,11 +109,11 @@ def check_deterministic(folder: Path, kills: int) -> None:
     assert keys_of(wild) == keys_of(calm)
 
 
-def check_free(folder: Path, kills: int) -> None:
+def check_free(folder: Path, kills: int, *options: str) -> None:
     """Without ``deterministic`` the stable set is the same by structure, energies to 1 meV/atom."""
     calm, wild = Lab(folder / "calm"), Lab(folder / "wild")
-    calm.finish()
-    disturb(wild, kills, 2)
+    calm.finish(*options)
+    disturb(wild, kills, 2, *options)
     found = []
     for lab in (calm, wild):
         with Store(lab.place, keys=lab.keys) as store:
@@ -149,6 +149,16 @@ def test_twenty_kills_change_no_task(tmp_path: Path) -> None:
 @pytest.mark.full
 def test_twenty_kills_change_no_stable_crystal(tmp_path: Path) -> None:
     check_free(tmp_path, 20)
+
+
+@pytest.mark.slow
+def test_kills_amid_thorough_relaxations_change_no_stable_crystal(tmp_path: Path) -> None:
+    check_free(tmp_path, 5, "thorough")
+
+
+@pytest.mark.full
+def test_twenty_kills_amid_thorough_relaxations_change_no_stable_crystal(tmp_path: Path) -> None:
+    check_free(tmp_path, 20, "thorough")
 
 
 def check_workers(folder: Path, kills: int) -> None:

@@ -52,7 +52,7 @@ def list_(store: StorePlace = "lab.db", json: Json = False) -> None:
     elif not rows:
         note(f"There is no campaign in {store}: `materialabs discover` begins one.")
     else:
-        print_rows(rows, title=f"{len(rows)} campaigns")
+        print_rows(rows, title=f"{len(rows)} campaign{'' if len(rows) == 1 else 's'}")
 
 
 @app.command("show")
@@ -72,7 +72,7 @@ def show(campaign: Name, store: StorePlace = "lab.db", json: Json = False) -> No
             for one in found.rounds
         ]  # fmt: skip
         print_rows(rounds, title=repr(found), decimals=ENERGY_DECIMALS)
-        names = ("name", "formula", "status", "formation energy", "above hull", "origin")
+        names = ("name", "formula", "status", "formation energy", "above hull", "same as", "origin")
         rows = [{name: row[name] for name in names} for row in found.table()]
         print_rows(rows, decimals=ENERGY_DECIMALS)
 

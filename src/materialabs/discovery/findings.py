@@ -18,10 +18,14 @@ from materialabs.discovery.parents import KnownEntries
 from materialabs.discovery.request import CampaignRequest
 from materialabs.discovery.results import enthalpy, usable
 from materialabs.elements import SYMBOLS
+from materialabs.generation.duplicates import duplicates
 from materialabs.hull import Hull
 from materialabs.levels import Energies
 
 Floats = NDArray[np.float64]
+
+SAME_ENERGY = 0.002
+"""eV/atom; crystals that match are the same where their energies are this close."""
 
 GIVEN_ROLES = ("element", "prototype", "known")
 """What a campaign is given rather than finds: references, and crystals that were known before."""
@@ -162,6 +166,24 @@ class Findings:
     def distances(self) -> Floats:
         """Energy above the hull of each good relaxation, eV/atom."""
         return np.asarray(self.hull.distances[: len(self.good)])
+
+    @cached_property
+    def same_as(self) -> dict[str, str]:
+        """The first relaxation that came to the same crystal, by name of each later one."""
+        if not self.good:
+            return {}
+        groups = duplicates(self.crystals(self.good).replace(columns=None))
+        first: dict[int, list[int]] = {}
+        found = {}
+        for place, group in enumerate(groups.tolist()):
+            rivals = first.setdefault(group, [])
+            near = [one for one in rivals
+                    if abs(self.values[place] - self.values[one]) < SAME_ENERGY]  # fmt: skip
+            if near:
+                found[self.good[place].name] = self.good[near[0]].name
+            else:
+                rivals.append(place)
+        return found
 
     @cached_property
     def stable(self) -> tuple[Finding, ...]:

@@ -252,12 +252,12 @@ def relaxations_part(contents: ReportContents) -> Html:
         (
             row["name"], formula(row["formula"]), row["status"], row["origin"],
             str(row["atoms"]), number(row["formation energy"]), number(row["above hull"]),
-            number(row["predicted"]), str(row["calls"]),
+            number(row["predicted"]), str(row["calls"]), row["same as"],
         )
         for row in finding_rows(contents.campaign.findings)
     ]  # fmt: skip
     heads = ("name", "formula", "status", "origin", "atoms", "formation energy", "above hull",
-             "predicted before", "force calls")  # fmt: skip
+             "predicted before", "force calls", "same as")  # fmt: skip
     return element(
         "section", element("h2", "All relaxations"),
         element("details", element("summary", f"{len(rows)} crystals, the nearest the hull first "

@@ -12,7 +12,8 @@ from materialabs.discovery.findings import Finding, Findings
 def finding_rows(findings: Findings) -> list[dict[str, Any]]:
     """One row for each relaxation, the nearest the hull first; energies in eV/atom.
 
-    Of those that are equally near, as crystals are that relaxed to the same, the first comes first.
+    Of those that are equally near the first comes first. One that came to the same crystal as an
+    earlier one names it under ``same as``.
     """
     places = {one.key: place for place, one in enumerate(findings.good)}
     rows = [_row(findings, one, places.get(one.key)) for one in findings.listed]
@@ -30,6 +31,7 @@ def _row(findings: Findings, one: Finding, place: int | None) -> dict[str, Any]:
         "status": str(one.result["status"]),
         "formation energy": formation,
         "above hull": distance,
+        "same as": findings.same_as.get(one.name, ""),
         "predicted": one.plan.get("distance"),
         "role": one.role,
         "origin": origin_text(one),
