@@ -66,10 +66,11 @@ def test_programme_and_facets_give_the_same_decomposition_energies(
     assert found == pytest.approx(expected, abs=CLOSE)
 
 
+@pytest.mark.parametrize(("bound", "value"), [("MOST_FACETS", 10), ("MOST_BYTES", 10 * 8 * 5**2)])
 def test_a_hull_with_too_many_facets_turns_to_linear_programming(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
-    monkeypatch.setattr(geometry, "MOST_FACETS", 10)
+    monkeypatch.setattr(geometry, bound, value)
     compositions, energies = random_system(5, 200, 3)
     hull = Hull(compositions, energies)
     x = compositions.fractions(hull.elements)[:10]

@@ -295,8 +295,8 @@ def fill_hole(facets: Any, work: Any, counts: Any, phase: Any, serial: Any) -> A
 
 
 @compiled
-def insert_points(points: Any, energies: Any, marks: Any, order: Any, facets: Any, limit: Any
-                  ) -> Any:  # fmt: skip
+def insert_points(points: Any, energies: Any, marks: Any, order: Any, facets: Any, limit: Any,
+                  room: Any) -> Any:  # fmt: skip
     """Add phases one after another to a hull.
 
     Parameters
@@ -309,8 +309,8 @@ def insert_points(points: Any, energies: Any, marks: Any, order: Any, facets: An
     facets
         vertices int64 [f, k], neighbours int64 [f, k], inverse [f, k, k], potentials [f, k] and
         volume [f] (share of composition space) of the hull so far.
-    limit
-        Facets at which the work is given up.
+    limit, room
+        Facets at which the work is given up, and the most that places may be made for.
 
     Returns
     -------
@@ -332,6 +332,8 @@ def insert_points(points: Any, energies: Any, marks: Any, order: Any, facets: An
         found = find_visible(x, energy, start, facets, (work[3], work[6], work[2]), serial)
         if used + found * size > len(facets[0]) + spare:
             capacity = 2 * len(facets[0]) + found * size
+            if capacity > room:
+                return False, facets
             facets, work = enlarge(facets, capacity), wider_work(work, capacity)
         counts = (found, used, spare)
         made, used, spare = fill_hole(facets, work, counts, (point, points, energies), serial)

@@ -19,6 +19,9 @@ from materialabs.hull.points import Floats, Indices, Points
 MOST_FACETS = 50_000
 """Facets; beyond, listing them costs more time and memory than a linear programme each."""
 
+MOST_BYTES = 2**30
+"""Of the facets' inverses, k x k numbers each: eighty elements have room for few facets."""
+
 FULL = 1e-8
 """The facets' shares of composition space add up to one within this."""
 
@@ -252,7 +255,7 @@ class LowerHull:
         if self.facets is None:
             raise InputError(
                 f"{purpose} needs the facets of the hull one by one, and {self.size} elements have "
-                f"more than {MOST_FACETS}: choose a sub-system with fewer elements."
+                "too many: choose a sub-system with fewer elements."
             )
         return self.facets
 
@@ -281,8 +284,9 @@ def grown_hull(hull: LowerHull, points: Points, added: Indices) -> LowerHull:
 def _grow(points: Points, order: Indices, facets: Facets) -> Facets | None:
     from materialabs.hull.facet_kernels import insert_points
 
+    room = MOST_BYTES // (points.fractions.itemsize * points.fractions.shape[1] ** 2)
     finished, arrays = insert_points(
-        points.fractions, points.energies, points.marks, order, facets.arrays(), MOST_FACETS
+        points.fractions, points.energies, points.marks, order, facets.arrays(), MOST_FACETS, room
     )
     grown = Facets(*arrays)
     return grown if finished and abs(grown.volume.sum() - 1.0) < FULL else None
