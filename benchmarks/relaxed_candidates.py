@@ -1,12 +1,13 @@
 """Candidates of chemical systems drawn by chance, as CHGNet relaxed them.
 
-``scripts/relax_candidates.py`` makes the table (two hours of two cores) and packs it into one file
-beside this module; networks of candidates learn from it. Known compounds stand in it by their
+``scripts/relax_candidates.py`` makes the table (three hours of two cores) and packs it into one
+file beside this module; networks of candidates learn from it. Known compounds stand in it by their
 identifiers in mp36k alone: their crystals are read from there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,15 @@ from numpy.typing import NDArray
 
 from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
-from materialabs.elements import SYMBOLS
+from materialabs.elements import NUMBER_OF, SYMBOLS
 
 PLACE = Path(__file__).parent / "data" / "relaxed_candidates.npz"
+
+SELDOM = (
+    *("H", "Tc", "Pm", "Hg", "Eu", "Tb", "Ho", "Tm", "Lu"), *("Ac", "Th", "Pa", "U", "Np", "Pu"),
+)  # fmt: skip
+"""Elements whose rows were added last: hydrogen, of molecules; the actinides; and some of which few
+compounds are known or whose neighbours stand for them."""
 
 LARGEST_FORMATION = 4.0
 """eV/atom; what is relaxed to more is no crystal."""
@@ -76,6 +83,12 @@ class RelaxedCandidates:
         compounds = table[np.array(chosen, dtype=np.int64)].replace(columns=None, site_columns=None)
         energies = np.concatenate([self.energies, self.known_energies])
         return Crystals.concat([self.ends, compounds]), energies
+
+
+def holding(crystals: Crystals, symbols: Sequence[str]) -> NDArray[np.bool_]:
+    """Which crystals hold one of these elements or more [n]."""
+    there = np.isin(crystals.numbers, [NUMBER_OF[symbol] for symbol in symbols])
+    return np.asarray(np.bincount(crystals.owners, there, len(crystals)) > 0)
 
 
 def formation_energies(

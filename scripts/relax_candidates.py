@@ -12,6 +12,9 @@
     python scripts/relax_candidates.py --folder work/candidates --pack
     python scripts/relax_candidates.py --folder work/candidates --again
     python scripts/relax_candidates.py --folder work/candidates --again --pack
+    python scripts/relax_candidates.py --folder work/seldom --seldom --model candidates \
+        --systems 160 --lowest 12
+    python scripts/relax_candidates.py --folder work/seldom --seldom --pack
 
 A table of compounds holds crystals near their hull. A network that has seen nothing else takes
 every candidate for one of these. Here candidates are made as a campaign makes them, in systems
@@ -20,7 +23,8 @@ and some by chance. Known compounds get CHGNet's energy as they are. Each system
 folder, so that a stopped run goes on; ``--first`` and ``--step`` share the work among processes.
 ``--pack`` joins all files into the table that ``train_shipped_models.py`` and the benchmarks read.
 ``--again`` relaxes what the table holds once more, as thoroughly as a campaign does, and with
-``--pack`` puts what it came to in place.
+``--pack`` puts what it came to in place. ``--seldom`` takes systems and known compounds with an
+element that the first ones leave out, relaxes thoroughly, and with ``--pack`` adds them.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -39,8 +44,10 @@ import numpy as np
 import torch
 from benchmarks.relaxed_candidates import (
     LARGEST_FORMATION,
+    SELDOM,
     RelaxedCandidates,
     formation_energies,
+    holding,
 )
 
 from materialabs.crystals.batch import Crystals
@@ -52,7 +59,7 @@ from materialabs.discovery.candidates import from_templates, make_candidates
 from materialabs.discovery.forecasting import Remembering, above_all
 from materialabs.discovery.parents import LARGEST_PARENT
 from materialabs.discovery.request import CampaignRequest
-from materialabs.elements import NUMBER_OF, SYMBOLS
+from materialabs.elements import SYMBOLS
 from materialabs.generation.candidates import Candidates
 from materialabs.generation.pool import ParentPool
 from materialabs.hull import Hull
@@ -65,14 +72,12 @@ from materialabs.oracles.relaxation import THOROUGH, RelaxationSettings
 ROOT = Path(__file__).parent.parent
 
 
-RARE = {
-    *("H", "He", "Ne", "Ar", "Kr", "Xe"), *("Tc", "Pm", "Hg"),
-    *("Eu", "Tb", "Ho", "Tm", "Lu"),
-}  # fmt: skip
-"""Elements that are left out: hydrogen, of molecules; rare gases; and some of which few compounds
-are known or whose neighbours stand for them."""
+RARE_GASES = ("He", "Ne", "Ar", "Kr", "Xe")
 
-ELEMENTS = tuple(symbol for symbol in SYMBOLS[1:84] if symbol not in RARE)
+ELEMENTS = tuple(symbol for symbol in SYMBOLS[1:84] if symbol not in SELDOM + RARE_GASES)
+
+HYDROGEN = 0.3
+"""Share of the systems of seldom elements that hold hydrogen."""
 
 COMMON = ("O", "S", "F", "Cl", "N", "Si", "P", "Se")
 """One system in two holds one of these, as known compounds do."""
@@ -92,7 +97,7 @@ SCALE = 0.05
 KNOWN, LARGEST_KNOWN = 16_000, 24
 """Known compounds whose energy is computed, and their atoms at most."""
 
-KNOWN_FILE = f"known-{KNOWN}.npz"
+KNOWN_FILE = "known.npz"
 
 USABLE = ("converged", "not_converged")
 """How a relaxation ends whose energy is learned from."""
@@ -115,13 +120,20 @@ Elements = tuple[Crystals, np.ndarray]
 SEED = 2_026
 
 
-def system_of(number: int) -> tuple[str, ...]:
+def system_of(number: int, seldom: bool = False) -> tuple[str, ...]:
     """The elements of a system, drawn by its number: two or three."""
-    rng = np.random.default_rng([SEED, number])
+    rng = np.random.default_rng([SEED, number, 2] if seldom else [SEED, number])
     size = 2 if rng.random() < 0.35 else 3
     first = [str(rng.choice(COMMON))] if rng.random() < 0.5 else []
+    if seldom:
+        first = [*first[: size - 1], one_seldom(rng)]
     rest = [symbol for symbol in ELEMENTS if symbol not in first]
     return tuple(sorted(first + [str(s) for s in rng.choice(rest, size - len(first), False)]))
+
+
+def one_seldom(rng: np.random.Generator) -> str:
+    """One of the elements that other systems leave out."""
+    return "H" if rng.random() < HYDROGEN else str(rng.choice(SELDOM[1:]))
 
 
 def chosen_candidates(
@@ -169,13 +181,29 @@ def lowest_of(crystals: Crystals, pure: Crystals, asked: Remembering, count: int
 
 def known_compounds() -> Crystals:
     """Compounds of mp36k by chance."""
+    crystals = small_compounds()
+    rows = np.flatnonzero(made_of(crystals, ELEMENTS))
+    rows = np.random.default_rng(SEED).permutation(rows)[:KNOWN]
+    return crystals[np.sort(rows)]
+
+
+def seldom_compounds() -> Crystals:
+    """All compounds of mp36k that hold a seldom element."""
+    crystals = small_compounds()
+    rows = made_of(crystals, ELEMENTS + SELDOM) & ~made_of(crystals, ELEMENTS)
+    return crystals[np.flatnonzero(rows)]
+
+
+def small_compounds() -> Crystals:
+    """The smaller crystals of mp36k."""
     data = Path(os.environ.get("MATERIALABS_DATA", ROOT.parent / "shared" / "data"))
     crystals = read(str(data / "structures" / "mp36k.jsonl.gz"), progress=False)
-    fits = np.isin(crystals.numbers, [NUMBER_OF[symbol] for symbol in ELEMENTS])
-    whole = np.bincount(crystals.owners, fits, minlength=len(crystals)) == crystals.counts
-    rows = np.flatnonzero(whole & (crystals.counts <= LARGEST_KNOWN))
-    rows = np.random.default_rng(SEED).permutation(rows)[:KNOWN]
-    return crystals[np.sort(rows)].replace(site_columns=None)
+    return crystals[np.flatnonzero(crystals.counts <= LARGEST_KNOWN)].replace(site_columns=None)
+
+
+def made_of(crystals: Crystals, symbols: Sequence[str]) -> np.ndarray:
+    """Which crystals hold these elements alone [n]."""
+    return ~holding(crystals, [one for one in SYMBOLS[1:] if one not in symbols])
 
 
 def relax(
@@ -188,6 +216,16 @@ def relax(
     rows = np.array([row for row, _ in done], dtype=np.int64)
     ends = Crystals.concat([one.crystal for _, one in done]) if done else Crystals.empty()
     return crystals[rows], ends, np.array([one.energy for _, one in done])
+
+
+def relaxed_elements(
+    oracle: Oracle, settings: RelaxationSettings, seldom: bool
+) -> tuple[Crystals, Crystals, np.ndarray]:
+    """Elements before and after, and energies; each group by itself, so that it ends as always."""
+    groups = (ELEMENTS, SELDOM) if seldom else (ELEMENTS,)
+    found = [relax(oracle, reference_crystals(group), settings) for group in groups]
+    starts, ends, energies = zip(*found, strict=True)
+    return Crystals.concat(list(starts)), Crystals.concat(list(ends)), np.concatenate(energies)
 
 
 def energies_of(oracle: Oracle, crystals: Crystals) -> np.ndarray:
@@ -207,8 +245,8 @@ def keep(path: Path, starts: Crystals, ends: Crystals, energies: np.ndarray) -> 
     part.replace(path)
 
 
-def pack(folder: Path) -> RelaxedCandidates:
-    """Join the files of a folder.
+def pack(folder: Path, known: Crystals) -> RelaxedCandidates:
+    """Join the files of a folder; the known compounds are those of its file.
 
     Left out are crystals far above their elements, those that flew apart or fell together, and
     all of the system that the examples search, so that what is found there means something.
@@ -221,12 +259,23 @@ def pack(folder: Path) -> RelaxedCandidates:
     first = Crystals.concat(list(starts))
     swelling = np.abs(np.log(last.volumes / first.volumes))
     whole = (energies < LARGEST_FORMATION) & (swelling < np.log(MOST_SWOLLEN))
-    good = np.flatnonzero(whole & ~shown(last))
-    known = known_compounds()
+    good = np.flatnonzero(whole & ~made_of(last, SHOWN))
     told = formation_energies(known.compositions, kept(folder / KNOWN_FILE)[2], elements)
-    rows = np.flatnonzero(np.isfinite(told) & ~shown(known))
+    rows = np.flatnonzero(np.isfinite(told) & ~made_of(known, SHOWN))
     names = tuple(str(known.columns["id"][row]) for row in rows)
     return RelaxedCandidates(first[good], last[good], energies[good], names, told[rows])
+
+
+def pack_more(folder: Path) -> RelaxedCandidates:
+    """The packed table with what a folder of thorough relaxations adds to it."""
+    table, more = RelaxedCandidates.load(), pack(folder, seldom_compounds())
+    if set(table.known) & set(more.known):
+        sys.exit("The table holds what is to be added already.")
+    return RelaxedCandidates(
+        Crystals.concat([table.starts, more.starts]), Crystals.concat([table.ends, more.ends]),
+        np.concatenate([table.energies, more.energies]), table.known + more.known,
+        np.concatenate([table.known_energies, more.known_energies]),
+    )  # fmt: skip
 
 
 def relax_again(folder: Path, oracle: Oracle, first: int, step: int) -> None:
@@ -285,14 +334,6 @@ def _counted_from(
     return np.asarray(energies + shift)
 
 
-def shown(crystals: Crystals) -> np.ndarray:
-    """Which crystals are of the elements of :data:`SHOWN` alone [n]."""
-    inside = np.isin(crystals.numbers, [NUMBER_OF[symbol] for symbol in SHOWN])
-    return np.asarray(
-        np.bincount(crystals.owners, inside, minlength=len(crystals)) == crystals.counts
-    )
-
-
 def kept(path: Path) -> tuple[Crystals, Crystals, np.ndarray]:
     """Starts, ends and energies of one file."""
     with np.load(path, allow_pickle=False) as found:
@@ -309,43 +350,53 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=1)
     parser.add_argument("--pack", action="store_true", help="join what is there, and end")
     parser.add_argument("--again", action="store_true", help="relax the table's ends thoroughly")
+    parser.add_argument("--seldom", action="store_true", help="systems with a seldom element")
     parser.add_argument("--model", default="energy", help="whose lowest candidates are taken")
     parser.add_argument("--lowest", type=int, default=LOWEST, help="of a system, by the model")
     parser.add_argument("--chance", type=int, default=CHANCE, help="of a system, by chance")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.pack and not arguments.again:
-        pack(arguments.folder).save()
-        return
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    oracle = oracle_by_name("chgnet")
-    if arguments.again and arguments.pack:
-        pack_again(arguments.folder, oracle).save()
-        return
     if arguments.again:
-        relax_again(arguments.folder, oracle, arguments.first, arguments.step)
+        oracle = oracle_by_name("chgnet")
+        if arguments.pack:
+            pack_again(arguments.folder, oracle).save()
+        else:
+            relax_again(arguments.folder, oracle, arguments.first, arguments.step)
         return
-    model = load_model(arguments.model)
+    if arguments.pack and arguments.seldom:
+        pack_more(arguments.folder).save()
+    elif arguments.pack:
+        pack(arguments.folder, known_compounds()).save()
+    else:
+        relax_systems(arguments)
+
+
+def relax_systems(arguments: argparse.Namespace) -> None:
+    """Relax elements and systems, and compute what known compounds have."""
+    oracle, model = oracle_by_name("chgnet"), load_model(arguments.model)
+    seldom = arguments.seldom
+    settings = THOROUGH if seldom else DEFAULT_SETTINGS
     place = arguments.folder / "elements.npz"
     if arguments.first == 0 and not place.exists():
-        keep(place, *relax(oracle, reference_crystals(ELEMENTS)))
-    place = arguments.folder / KNOWN_FILE
-    if arguments.first == 0 and not place.exists():
-        known = known_compounds()
-        keep(place, known, known, energies_of(oracle, known))
+        keep(place, *relaxed_elements(oracle, settings, seldom))
     for number in range(arguments.first, arguments.systems, arguments.step):
-        system, begun = system_of(number), time.perf_counter()
+        system, begun = system_of(number, seldom), time.perf_counter()
         place = arguments.folder / f"{number:04d}-{'-'.join(system)}.npz"
         if place.exists():
             continue
         chosen = chosen_candidates(system, number, model, arguments.lowest, arguments.chance)
-        starts, ends, energies = relax(oracle, chosen)
+        starts, ends, energies = relax(oracle, chosen, settings)
         keep(place, starts, ends, energies)
         print(
             f"{number}: {'-'.join(system)}, {len(starts)} relaxed, "
             f"{time.perf_counter() - begun:.1f} s",
             flush=True,
         )
+    place = arguments.folder / KNOWN_FILE
+    if arguments.first == 0 and not place.exists():
+        known = seldom_compounds() if seldom else known_compounds()
+        keep(place, known, known, energies_of(oracle, known))
 
 
 if __name__ == "__main__":
