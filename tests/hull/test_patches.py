@@ -11,6 +11,8 @@ from hypothesis import given, settings
 
 from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError, LevelError
+from materialabs.hull import geometry
+from materialabs.hull import hull as hulls
 from materialabs.hull.hull import Hull
 from materialabs.hull.patches import HullPatches, judge
 from materialabs.hull.systems import group_by_system
@@ -42,6 +44,42 @@ def test_decomposition_energies_of_patches_equal_those_of_the_single_hull(
     hull = Hull(*system)
     expected = hull.decomposition_energy(*system)
     assert judge(*system).decomposition_energy == pytest.approx(expected, abs=CLOSE)
+
+
+@pytest.mark.parametrize("kind", ["formation", "total"])
+def test_a_hull_of_very_many_elements_answers_system_by_system(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    compositions, energies = mixed()
+    if kind == "total":
+        pure = Compositions.from_dicts([{number: 1.0} for number in compositions.present()])
+        compositions = Compositions.concat([compositions, pure])
+        found = np.concatenate([energies.values, np.zeros(len(pure))])
+        energies = total(found + compositions.fractions(range(119)) @ np.arange(119.0))
+    few = Hull(compositions[:200], energies[:200]) if kind == "formation" else None
+    usual = Hull(compositions, energies)
+    for module in (geometry, hulls):
+        monkeypatch.setattr(module, "MOST_ELEMENTS", 6)
+    many = Hull(compositions, energies)
+    assert many.lower.facets is None
+    for name in ("distances", "stable", "entries_on_hull"):
+        assert getattr(many, name) == pytest.approx(getattr(usual, name), abs=CLOSE)
+    assert many.energy(compositions).values == pytest.approx(
+        usual.energy(compositions).values, abs=CLOSE
+    )
+    for name in ("distance", "decomposition_energy"):
+        expected = getattr(usual, name)(compositions, energies)
+        assert getattr(many, name)(compositions, energies) == pytest.approx(expected, abs=CLOSE)
+    for name in ("decompose", "competing_phases"):
+        expected = getattr(usual, name)(compositions).energies
+        assert getattr(many, name)(compositions).energies == pytest.approx(expected, abs=CLOSE)
+    if few is not None:
+        part = Hull(compositions[:200], energies[:200])
+        assert part.distances == pytest.approx(few.distances, abs=CLOSE)
+        grown = part.insert(compositions[200:], energies[200:])
+        assert grown.distance(compositions, energies) == pytest.approx(
+            usual.distance(compositions, energies), abs=CLOSE
+        )
 
 
 def test_every_system_of_a_mixture_equals_its_own_hull() -> None:

@@ -20,7 +20,10 @@ MOST_FACETS = 50_000
 """Facets; beyond, listing them costs more time and memory than a linear programme each."""
 
 MOST_BYTES = 2**30
-"""Of the facets' inverses, k x k numbers each: eighty elements have room for few facets."""
+"""Of the facets' inverses, k x k numbers each."""
+
+MOST_ELEMENTS = 24
+"""Elements; the facets of a database of more are never listed, since they would be too many."""
 
 FULL = 1e-8
 """The facets' shares of composition space add up to one within this."""
@@ -264,6 +267,8 @@ def lower_hull(points: Points) -> LowerHull:
     """The lower convex hull of points."""
     negative = np.flatnonzero(points.energies < 0)
     size = points.fractions.shape[1]
+    if size > MOST_ELEMENTS:
+        return LowerHull(points, None)
     order = negative[np.argsort(points.energies[negative], kind="stable")]
     return LowerHull(points, _grow(points, order[order >= size], Facets.of_elements(size)))
 

@@ -14,12 +14,12 @@ from materialabs.crystals.compositions import Compositions
 from materialabs.elements import SYMBOLS
 from materialabs.hull.decomposition import Decomposition, ragged_products
 from materialabs.hull.geometry import (
+    MOST_ELEMENTS,
     Facets,
     LowerHull,
     Mixtures,
     columns_of,
     fractions_on,
-    grown_hull,
     lower_hull,
 )
 from materialabs.hull.intake import (
@@ -30,7 +30,7 @@ from materialabs.hull.intake import (
     require_inside,
     system_name,
 )
-from materialabs.hull.points import Floats, Indices, Points, lowest_of_each, with_points
+from materialabs.hull.points import Floats, Indices, Points, lowest_of_each
 from materialabs.hull.references import complete, lowest_references
 from materialabs.levels import Energies, Level
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from materialabs.hull.open_system import GrandPotentialHull
+    from materialabs.hull.patches import HullPatches
     from materialabs.hull.potentials import Equilibrium
 
 ON_HULL = 5e-5
@@ -46,6 +47,8 @@ ON_HULL = 5e-5
 
 class Hull:
     """The lower convex hull of energy over composition, for any number of elements.
+
+    Of more than 24 elements no facets are listed: each chemical system answers for itself.
 
     Parameters
     ----------
@@ -156,8 +159,21 @@ class Hull:
     @cached_property
     def distances(self) -> Floats:
         """Energy of each entry [n] above the hull, eV/atom; rounding below zero is zero."""
+        if self._patches is not None:
+            return self._patches.distances
         found = self.formation_energies - self.lower.energies(self.compositions, self._column)
         return np.maximum(found, 0.0)
+
+    @cached_property
+    def _patches(self) -> HullPatches | None:
+        """The hulls of all chemical systems, which answer for a hull of very many elements."""
+        if len(self.elements) <= MOST_ELEMENTS:
+            return None
+        from materialabs.hull.patches import HullPatches
+
+        return HullPatches(
+            self.compositions, self.energies, ids=self.ids, allow_emulated=self.allow_emulated
+        )
 
     @cached_property
     def stable(self) -> NDArray[np.bool_]:
@@ -200,6 +216,8 @@ class Hull:
         """
         compositions = self._inside(candidates)
         values = self._comparable(energies, len(compositions))
+        if self._patches is not None:
+            return self._patches.decomposition_energy(compositions, energies)
         result = values - self._absolute(compositions).values
         rows, points = self._corners_at(compositions)
         if len(rows):
@@ -213,12 +231,16 @@ class Hull:
     def decompose(self, candidates: Phases) -> Decomposition:
         """The phases of the hull that each composition falls apart into, with their amounts."""
         compositions = self._inside(candidates)
+        if self._patches is not None:
+            return self._patches.decompose(compositions)
         x = fractions_on(compositions, self._column, len(self.elements))
         return self._as_decomposition(compositions, self.lower.mixtures(x))
 
     def competing_phases(self, candidates: Phases) -> Decomposition:
         """Like ``decompose``, without any entry of each composition's own reduced formula."""
         compositions = self._inside(candidates)
+        if self._patches is not None:
+            return self._patches.competing_phases(compositions)
         x = fractions_on(compositions, self._column, len(self.elements))
         found = self.lower.mixtures(x)
         rows, points = self._corners_at(compositions)
@@ -239,6 +261,8 @@ class Hull:
         return energies.values
 
     def _absolute(self, compositions: Compositions) -> Energies:
+        if self._patches is not None:
+            return self._patches.energy(compositions)
         found = self.lower.energies(compositions, self._column)
         if self.references.any():
             x = fractions_on(compositions, self._column, len(self.elements))
@@ -281,6 +305,8 @@ class Hull:
         The new entries follow the present ones. New elements, and elements below their reference,
         change what all energies are measured from: the hull is then built afresh.
         """
+        from materialabs.hull.insertion import extended
+
         compositions = as_compositions(formulas)
         values = self._comparable(energies, len(compositions))
         names = names_of(formulas, ids, len(compositions))
@@ -288,7 +314,7 @@ class Hull:
         every = Energies(np.concatenate([self.energies.values, values]), *self._theory)
         known = bool(np.isin(compositions.elements, self.elements).all())
         if known and not self._moves_reference(compositions, values):
-            new = self._extended(joined, every, [*self.ids, *names], compositions)
+            new = extended(self, joined, every, [*self.ids, *names])
         else:
             new = Hull(joined, every, ids=[*self.ids, *names], allow_emulated=self.allow_emulated)
         new.emulators = self._joined_emulators(energies.level)
@@ -305,26 +331,6 @@ class Hull:
         pure = np.flatnonzero(np.diff(compositions.offsets) == 1)
         place = self._column[compositions.elements[compositions.offsets[pure]]]
         return bool((values[pure] < self.references[place]).any())
-
-    def _extended(
-        self, joined: Compositions, energies: Energies, ids: list[str], added: Compositions
-    ) -> Hull:
-        from materialabs.hull.mark_kernels import marks
-
-        new = object.__new__(Hull)
-        new.compositions, new.energies, new.ids = joined, energies, ids
-        new.elements, new.allow_emulated = self.elements, self.allow_emulated
-        new._column, new.references = self._column, self.references
-        x = fractions_on(added, self._column, len(self.elements))
-        new.fractions = np.concatenate([self.fractions, x])
-        formation = energies.values[len(self) :] - x @ self.references
-        codes, _ = marks(added)
-        points, chosen = with_points(self.lower.points, x, formation, codes)
-        new.entry_of_point = np.concatenate([self.entry_of_point, chosen + len(self)])
-        fresh = np.arange(len(self.entry_of_point), len(new.entry_of_point))
-        fresh = fresh[np.argsort(points.energies[fresh], kind="stable")]
-        new.lower = grown_hull(self.lower, points, fresh[points.energies[fresh] < 0])
-        return new
 
     def with_energies(self, energies: Energies) -> Hull:
         """The hull of the same entries with other energies: one member of an ensemble."""
