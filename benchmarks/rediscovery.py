@@ -179,9 +179,10 @@ def told(one: dict[str, Any]) -> str:
 
 
 def remembered(truth: Truth, seed: int, model: Listening) -> dict[str, Any]:
-    """The campaign and its peers, or what they gave when they were run before."""
+    """The campaign and its peers, or what they gave when they were run with this network before."""
     options, formula = Work.options, truth.target.formula
-    path = Work.folder / "runs" / f"{formula}-{options.strategy}-{seed}-{options.budget}.json"
+    folder = Work.folder / f"runs-{Work.network.card['weights_sha256'][:12]}"
+    path = folder / f"{formula}-{options.strategy}-{seed}-{options.budget}.json"
     if path.exists():
         found: dict[str, Any] = json.loads(path.read_text())
         return found
