@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,28 @@ def report(name: str, rows: list[dict[str, Any]], headline: Headline, note: str 
     state = "met" if headline.met else "NOT met"
     print(f"{name}: {headline.figure:.4g} {headline.unit} (bar {headline.bar:g} {state}, "
           f"aim {headline.aim:g})")  # fmt: skip
+
+
+def stored_rows(
+    name: str, fresh: Collection[str], part: Callable[[str], str] = str
+) -> list[dict[str, Any]]:
+    """Rows of the stored result that are not measured anew; each says at which commit it was.
+
+    Parameters
+    ----------
+    name
+        Of the benchmark.
+    fresh
+        What is measured anew.
+    part
+        What a row's name says that it belongs to; by default each row stands for itself.
+    """
+    path = RESULTS / f"{name}.json"
+    stored = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    return [
+        {"name": row["name"], "commit": stored["commit"]} | row
+        for row in stored["rows"] if part(row["name"]) not in fresh
+    ]  # fmt: skip
 
 
 def _short(value: Any) -> str:

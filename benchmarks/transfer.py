@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.harness import RESULTS, Headline, pin_threads, report
+from benchmarks.harness import RESULTS, Headline, pin_threads, report, stored_rows
 
 pin_threads()
 
@@ -231,20 +231,15 @@ def tables_of(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows in place of those of the same tables in the stored result.
-
-    A row that was measured at another commit than the result's own says so.
-    """
-    path = RESULTS / "transfer.json"
-    stored = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    """The rows in place of those of the same tables in the stored result, by table."""
     fresh = tables_of(rows)
-    kept = [
-        {"name": row["name"], "commit": stored["commit"]} | row
-        for row in stored["rows"]
-        if row["name"].partition(": ")[0] in set(TABLES) - set(fresh)
-    ]
-    return [row for name in TABLES for row in (*kept, *rows)
-            if row["name"].partition(": ")[0] == name]  # fmt: skip
+    kept = stored_rows("transfer", fresh, part=table_of)
+    return [row for name in TABLES for row in (*kept, *rows) if table_of(row["name"]) == name]
+
+
+def table_of(name: str) -> str:
+    """The table that a row belongs to."""
+    return name.partition(": ")[0]
 
 
 # -- the run --------------------------------------------------------------------------------------

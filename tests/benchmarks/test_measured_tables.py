@@ -11,7 +11,7 @@ from benchmarks.measured_tables import TABLES, detection_limits, plain_formulas,
 from benchmarks.transfer import within_chance
 from benchmarks.transfer_curves import rows_for
 
-from benchmarks import transfer
+from benchmarks import harness, transfer
 from materialabs.crystals.compositions import Compositions
 from materialabs.transfer.folds import compound_labels
 
@@ -72,7 +72,7 @@ def test_rows_of_some_tables_join_the_stored_result(tmp_path, monkeypatch):
 
     stored = [row("steels", mae=1.0), row("glass", mae=2.0), {"name": "all tables", "tables": 2}]
     (tmp_path / "transfer.json").write_text(json.dumps({"commit": "abc", "rows": stored}))
-    monkeypatch.setattr(transfer, "RESULTS", tmp_path)
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
     rows = transfer.joined([row("glass", mae=1.5), row("superconductors", mae=3.0)])
     assert transfer.tables_of(rows) == ["glass", "steels", "superconductors"]
     assert rows[0] == row("glass", mae=1.5)
