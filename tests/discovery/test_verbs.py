@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_verification_is_printed_and_reported(app: typer.Typer, here: Path) -> N
     words = ["discover", "Cu-Au", *SMALL, "--verify", second, "--top", "1"]
     done = runner.invoke(app, words)
     assert done.exit_code == 0, done.output
+    assert re.search(r"To verify by python:.*: \w+ \(\d+ atoms\), with the elements", done.stderr)
     assert "Decomposition energies" in done.stdout
     assert "raw difference between levels" in (here / "Cu-Au.html").read_text()
     told = json.loads(runner.invoke(app, [*words, "--json"]).stdout)

@@ -162,10 +162,15 @@ def _verified(
     campaign: Campaign, oracle: str | None, top: int, processes: int, watcher: Watcher
 ) -> SecondLook | None:
     from materialabs.discovery.archive import STOPPED
-    from materialabs.discovery.two_levels import verify
+    from materialabs.discovery.two_levels import best_of, verify
 
     if oracle is None or campaign.state == STOPPED:
         return None
+    chosen = [f"{one.formula} ({one.relaxed.counts[0]} atoms)"
+              for one in best_of(campaign.findings, top)]  # fmt: skip
+    if chosen:
+        note(f"To verify by {oracle}: {', '.join(chosen)}, with the elements and what they compete "
+             "with; what is done is kept.")  # fmt: skip
     return verify(campaign, oracle, top=top, processes=processes, watcher=watcher)
 
 
