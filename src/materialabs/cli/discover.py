@@ -214,7 +214,7 @@ def _print(campaign: Campaign, report: Path, look: SecondLook | None) -> None:
             "formation energy": row["formation energy"], "above hull": row["above hull"],
             "origin": row["origin"],
         }
-        for row in campaign.table()
+        for row in campaign.table() if not row["same as"]
     ]  # fmt: skip
     title = f"{campaign!r} (eV/atom)"
     print_rows(rows[:ROWS_SHOWN], title=title, decimals=ENERGY_DECIMALS)
