@@ -305,32 +305,9 @@ class Hull:
         The new entries follow the present ones. New elements, and elements below their reference,
         change what all energies are measured from: the hull is then built afresh.
         """
-        from materialabs.hull.insertion import extended
+        from materialabs.hull.insertion import inserted
 
-        compositions = as_compositions(formulas)
-        values = self._comparable(energies, len(compositions))
-        names = names_of(formulas, ids, len(compositions))
-        joined = Compositions.concat([self.compositions, compositions])
-        every = Energies(np.concatenate([self.energies.values, values]), *self._theory)
-        known = bool(np.isin(compositions.elements, self.elements).all())
-        if known and not self._moves_reference(compositions, values):
-            new = extended(self, joined, every, [*self.ids, *names])
-        else:
-            new = Hull(joined, every, ids=[*self.ids, *names], allow_emulated=self.allow_emulated)
-        new.emulators = self._joined_emulators(energies.level)
-        return new
-
-    def _joined_emulators(self, level: Level) -> tuple[Level, ...]:
-        return tuple(dict.fromkeys((*self.emulators, *({level} - {self.level}))))
-
-    @property
-    def _theory(self) -> tuple[Any, Level]:
-        return self.energies.kind, self.level
-
-    def _moves_reference(self, compositions: Compositions, values: Floats) -> bool:
-        pure = np.flatnonzero(np.diff(compositions.offsets) == 1)
-        place = self._column[compositions.elements[compositions.offsets[pure]]]
-        return bool((values[pure] < self.references[place]).any())
+        return inserted(self, formulas, energies, ids)
 
     def with_energies(self, energies: Energies) -> Hull:
         """The hull of the same entries with other energies: one member of an ensemble."""

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from materialabs.crystals.compositions import Compositions
 from materialabs.hull.geometry import fractions_on, grown_hull
 from materialabs.hull.hull import Hull
-from materialabs.hull.points import with_points
+from materialabs.hull.intake import Phases, as_compositions, names_of
+from materialabs.hull.points import Floats, with_points
 from materialabs.levels import Energies
 
 
-def extended(hull: Hull, joined: Compositions, energies: Energies, ids: list[str]) -> Hull:
-    """A hull with further entries of its own elements, none below its references.
+def inserted(hull: Hull, formulas: Phases, energies: Energies, ids: Sequence[str] | None) -> Hull:
+    """A hull with further entries; arguments as for :meth:`Hull.insert`."""
+    compositions = as_compositions(formulas)
+    values = hull._comparable(energies, len(compositions))
+    names = [*hull.ids, *names_of(formulas, ids, len(compositions))]
+    joined = Compositions.concat([hull.compositions, compositions])
+    every = Energies(
+        np.concatenate([hull.energies.values, values]), hull.energies.kind, hull.level
+    )  # fmt: skip
+    known = bool(np.isin(compositions.elements, hull.elements).all())
+    if known and not _moves_reference(hull, compositions, values):
+        new = _extended(hull, joined, every, names)
+    else:
+        new = Hull(joined, every, ids=names, allow_emulated=hull.allow_emulated)
+    new.emulators = tuple(dict.fromkeys((*hull.emulators, *({energies.level} - {hull.level}))))
+    return new
 
-    Parameters
-    ----------
-    hull
-        To begin with; it stays as it is.
-    joined, energies, ids
-        Its entries, and behind them the new ones.
-    """
+
+def _moves_reference(hull: Hull, compositions: Compositions, values: Floats) -> bool:
+    """Whether an element among the entries lies below the hull's own."""
+    pure = np.flatnonzero(np.diff(compositions.offsets) == 1)
+    place = hull._column[compositions.elements[compositions.offsets[pure]]]
+    return bool((values[pure] < hull.references[place]).any())
+
+
+def _extended(hull: Hull, joined: Compositions, energies: Energies, ids: list[str]) -> Hull:
+    """A hull with further entries of its own elements, none below its references."""
     from materialabs.hull.mark_kernels import marks
 
     added = joined[np.arange(len(hull), len(joined))]
