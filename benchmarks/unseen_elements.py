@@ -30,10 +30,11 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.files import read
 from materialabs.elements import SYMBOLS, atomic_number
 from materialabs.levels import MP2018
-from materialabs.networks.assembling import Assembled, assemble
+from materialabs.networks.assembling import assemble
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.coverage import coverage_table
 from materialabs.networks.heads import Head, columns_of
+from materialabs.networks.judging import Assembled
 from materialabs.networks.learning_tasks import Recipe
 from materialabs.networks.members import Watch, train_members
 from materialabs.networks.preparing import prepare

@@ -4,7 +4,12 @@
 
     python scripts/train_shipped_models.py prepare mp36k --folder work
     python scripts/train_shipped_models.py member mp36k 0 --folder work     # and 1, 2, ...
+    python scripts/train_shipped_models.py outsider mp36k 0 --folder work   # and 1, 2, 3
     python scripts/train_shipped_models.py assemble mp36k --folder work
+
+Outsiders learn without half of the training formulas, so that their errors tell what is hard;
+``assemble`` takes those that are there. ``recalibrate`` does what ``assemble`` does with the
+members that ship already.
 
 The smaller tables (phonons, elasticity, perovskites, oxides) go the same way; the networks of some
 begin with the layers of mp36k, whose training side is cut by the same hash of the formulas, so that
@@ -52,8 +57,10 @@ from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.distortions import Copies
 from materialabs.networks.heads import Head, columns_of
 from materialabs.networks.learning_tasks import Recipe, Scaling
+from materialabs.networks.model_files import read_card, read_weights
 from materialabs.networks.model_report import write_report
 from materialabs.networks.models import SHIPPED
+from materialabs.networks.outsiders import Outsider, half_of
 from materialabs.networks.preparing import Prepared, prepare
 from materialabs.networks.starting import Start
 from materialabs.networks.training_data import Parts, TrainingData
@@ -84,6 +91,9 @@ WEIGHTS = {
 
 EPOCHS, RATE = 40, 3e-3
 """Epochs and highest learning rate of a member of mp36k."""
+
+FIRST_OUTSIDER = 100
+"""Seed of the outsider number 0."""
 
 SMALL_STEPS = 1_000
 """Steps in which a smaller table of 1,000 rows is learned."""
@@ -316,6 +326,11 @@ PLANS = {
 }  # fmt: skip
 
 
+STEPS = ("prepare", "member", "outsider", "assemble", "recalibrate")
+OUTSIDERS = "outsiders"
+"""Keeps the outsiders, in the folder of the members."""
+
+
 def main() -> None:
     """Run one step of one model."""
     arguments = _arguments()
@@ -328,14 +343,19 @@ def main() -> None:
     starts = None if plan.starts is None else plan.starts()
     prepared = prepare(data.inputs, data.parts, folder, starts=starts, said=print)
     if arguments.step == "member":
-        train_member(plan, data, prepared, folder, arguments)
-    if arguments.step == "assemble":
+        recipe = recipe_of(plan, data, arguments.seed, arguments.epochs)
+        train_member(plan, data, prepared, folder, recipe)
+    if arguments.step == "outsider":
+        seen = data_of_outsider(data, arguments.seed)
+        recipe = recipe_of(plan, seen, FIRST_OUTSIDER + arguments.seed, arguments.epochs)
+        train_member(plan, seen, prepared, folder / OUTSIDERS, recipe)
+    if arguments.step in ("assemble", "recalibrate"):
         assemble_model(plan, data, prepared, folder, arguments)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=("prepare", "member", "assemble"))
+    parser.add_argument("step", choices=STEPS)
     parser.add_argument("model", choices=sorted(PLANS))
     parser.add_argument("seed", type=int, nargs="?", default=0, help="of the member")
     parser.add_argument("--folder", type=Path, default=ROOT / "work", help="keeps everything")
@@ -419,11 +439,16 @@ def recipe_of(plan: Plan, data: TrainingData, seed: int, epochs: int | None) -> 
     return recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
+def data_of_outsider(data: TrainingData, number: int) -> TrainingData:
+    """The same table without one half of its training formulas."""
+    learned, _ = half_of(data.parts.train, data.formulas, number)
+    return replace(data, parts=replace(data.parts, train=learned))
+
+
 def train_member(
-    plan: Plan, data: TrainingData, prepared: Prepared, folder: Path, arguments: Any
+    plan: Plan, data: TrainingData, prepared: Prepared, folder: Path, recipe: Recipe
 ) -> None:
     """Train one member, or go on with it."""
-    recipe = recipe_of(plan, data, arguments.seed, arguments.epochs)
     begun = time.time()
 
     def told(member: int, epoch: Any) -> None:
@@ -438,45 +463,96 @@ def train_member(
     training.train_members(data, prepared, shape_of(plan), [recipe], folder, watch, start_of(plan))
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A network whose training is done."""
+
+    state: dict[str, torch.Tensor]
+    recipe: Recipe
+    history: list[dict[str, Any]]
+
+
+def finished(
+    place: Path, plan: Plan, data: TrainingData, prepared: Prepared, epochs: int | None
+) -> Finished | None:
+    """The network of a folder, checked to be of this table, split and recipe."""
+    tensors, metadata = read_tensors(place / "state.safetensors")
+    state = json.loads(metadata["state"])
+    recipe = recipe_of(plan, data, int(place.name[7:]), epochs)
+    task = training.task_of(data, prepared, start_of(plan))
+    if state["fingerprint"] != task.fingerprint(recipe):
+        print(f"{place} is of other data, another split or another recipe: left out")
+        return None
+    done = len(state["history"])
+    idle = done - 1 - state["best_epoch"]
+    if done < recipe.epochs and idle < recipe.patience:
+        print(f"{place.name} stands at epoch {done} of {recipe.epochs}: left out")
+        return None
+    best = {
+        name.removeprefix("best."): value
+        for name, value in tensors.items() if name.startswith("best.")
+    }  # fmt: skip
+    return Finished(best, recipe, state["history"])
+
+
+def places_in(folder: Path) -> list[Path]:
+    """Folders of networks, by their seeds."""
+    return sorted(folder.glob("member-*"), key=lambda one: int(one.name[7:]))
+
+
 def finished_members(
     plan: Plan, data: TrainingData, prepared: Prepared, folder: Path, epochs: int | None
 ) -> Members:
-    """The members of a folder, each checked to be of this table, split and recipe."""
-    start = start_of(plan)
-    task, shape = training.task_of(data, prepared, start), shape_of(plan)
-    states, recipes, histories = [], [], []
-    for place in sorted(folder.glob("member-*"), key=lambda one: int(one.name[7:])):
-        tensors, metadata = read_tensors(place / "state.safetensors")
-        state = json.loads(metadata["state"])
-        recipe = recipe_of(plan, data, int(place.name[7:]), epochs)
-        if state["fingerprint"] != task.fingerprint(recipe):
-            print(f"{place} is of other data, another split or another recipe: left out")
-            continue
-        done = len(state["history"])
-        idle = done - 1 - state["best_epoch"]
-        if done < recipe.epochs and idle < recipe.patience:
-            print(f"{place.name} stands at epoch {done} of {recipe.epochs}: left out")
-            continue
-        states.append({
-            name.removeprefix("best."): value
-            for name, value in tensors.items() if name.startswith("best.")
-        })  # fmt: skip
-        recipes.append(recipe)
-        histories.append(state["history"])
-    if not states:
+    """The members of a folder."""
+    tried = [finished(place, plan, data, prepared, epochs) for place in places_in(folder)]
+    found = [one for one in tried if one is not None]
+    if not found:
         sys.exit(f"{folder} holds no finished member: run the step 'member' first.")
-    scaling = Scaling.of(data.targets[data.parts.train])
-    documents = [asdict(recipe) for recipe in recipes]
-    begun = None if start is None else start.to_dict()
-    return Members(shape, states, scaling, documents, histories, begun)
+    start = start_of(plan)
+    return Members(
+        shape_of(plan), [one.state for one in found], Scaling.of(data.targets[data.parts.train]),
+        [asdict(one.recipe) for one in found], [one.history for one in found],
+        None if start is None else start.to_dict(),
+    )  # fmt: skip
+
+
+def shipped_members(plan: Plan, name: str) -> Members:
+    """The members that ship."""
+    card = read_card(SHIPPED / name)
+    states, scaling = read_weights(SHIPPED / name)
+    return Members(
+        shape_of(plan), states, scaling, card["recipes"], card["histories"],
+        card["network"]["start"],
+    )  # fmt: skip
+
+
+def finished_outsiders(
+    plan: Plan, data: TrainingData, prepared: Prepared, folder: Path, epochs: int | None
+) -> list[Outsider]:
+    """The outsiders of a folder, and the rows that each has not seen."""
+    found = []
+    for place in places_in(folder):
+        number = int(place.name[7:]) - FIRST_OUTSIDER
+        seen = data_of_outsider(data, number)
+        network = finished(place, plan, seen, prepared, epochs)
+        if network is not None:
+            _, kept_out = half_of(data.parts.train, data.formulas, number)
+            scaling = Scaling.of(data.targets[seen.parts.train])
+            found.append(Outsider(network.state, scaling, kept_out))
+    return found
 
 
 def assemble_model(
     plan: Plan, data: TrainingData, prepared: Prepared, folder: Path, arguments: Any
 ) -> None:
     """Collect the members, fit what stands around them, judge, write model and report."""
-    found = finished_members(plan, data, prepared, folder, arguments.epochs)
-    print(f"{len(found.states)} members", flush=True)
+    if arguments.step == "recalibrate":
+        found = shipped_members(plan, arguments.model)
+    else:
+        found = finished_members(plan, data, prepared, folder, arguments.epochs)
+    outsiders = finished_outsiders(plan, data, prepared, folder / OUTSIDERS, arguments.epochs)
+    found = replace(found, outsiders=outsiders)
+    print(f"{len(found.states)} members, {len(outsiders)} outsiders", flush=True)
     usual = SHIPPED if arguments.split == "hash" else folder
     target = arguments.out or usual / arguments.model
     name = arguments.model if arguments.split == "hash" else f"{arguments.model}-few"

@@ -14,7 +14,6 @@ from materialabs.generation.choice_kernels import (
     draw_positions,
     fixed_classes,
     free_table,
-    uniform,
 )
 from materialabs.generation.drawing import DONE, IMPOSSIBLE, UNFINISHED
 from materialabs.generation.push_off_kernels import push_off
@@ -26,6 +25,7 @@ from materialabs.generation.wyckoff import (
     TRICLINIC,
     GroupArrays,
 )
+from materialabs.random_kernels import uniform
 
 SPREAD = math.log(1.6)
 """Each axis is drawn within this logarithm of the mean, so that axes differ up to 2.56 fold."""

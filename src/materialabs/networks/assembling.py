@@ -14,16 +14,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
 from materialabs.networks import cards, domain
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.calibration import FEWEST as FEWEST_TO_CALIBRATE
 from materialabs.networks.calibration import Calibration
 from materialabs.networks.composition_network import CompositionNetworkShape
+from materialabs.networks.difficulty import Difficulty
 from materialabs.networks.domain import Domain
 from materialabs.networks.ensembles import (
-    Answers,
+    Asked,
     BondEnsemble,
     CompositionEnsemble,
     State,
@@ -31,6 +31,7 @@ from materialabs.networks.ensembles import (
 from materialabs.networks.graphs import BondGraphs
 from materialabs.networks.heads import Head, places_of, sibling_of
 from materialabs.networks.inputs import cell_volumes
+from materialabs.networks.judging import Assembled, judged, metrics
 from materialabs.networks.learning_tasks import Scaling
 from materialabs.networks.model_files import (
     CARD,
@@ -39,13 +40,15 @@ from materialabs.networks.model_files import (
     hashes_of,
     read_weights,
     write_calibrations,
+    write_difficulties,
     write_domains,
     write_json,
     write_weights,
 )
 from materialabs.networks.models import Model, probabilities
+from materialabs.networks.outsiders import Outsider, outside_difficulty
 from materialabs.networks.preparing import Prepared, UnrelaxedCopies
-from materialabs.networks.signals import chemical_groups, error_signals
+from materialabs.networks.signals import WITH_DIFFICULTY, chemical_groups, error_signals
 from materialabs.networks.training_data import TrainingData
 from materialabs.networks.volume_trials import (
     ONE,
@@ -89,6 +92,8 @@ class Members:
         How each was trained, and what each epoch reached.
     start
         Name and SHA-256 of the model that they began with, where it was one.
+    outsiders
+        Networks of the same shape that have learned without a part of the training side.
     """
 
     shape: BondNetworkShape | CompositionNetworkShape
@@ -97,35 +102,7 @@ class Members:
     recipes: Sequence[Mapping[str, Any]]
     histories: Sequence[Sequence[Mapping[str, Any]]]
     start: Mapping[str, Any] | None = None
-
-
-@dataclass(eq=False)
-class _Part:
-    """Rows that something is fitted on: what the members say of them, and what they are."""
-
-    answers: Answers
-    compositions: Compositions
-    volumes: Floats
-    rows: Rows
-
-
-@dataclass(eq=False)
-class Assembled:
-    """A finished model, and what it said of the test side.
-
-    Parameters
-    ----------
-    model
-        Read back from its folder.
-    predictions
-        By geometry and head, of the test rows.
-    rows
-        By geometry, the row of the table that each prediction is of.
-    """
-
-    model: Model
-    predictions: dict[tuple[str, str], Any] = field(default_factory=dict)
-    rows: dict[str, Rows] = field(default_factory=dict)
+    outsiders: Sequence[Outsider] = ()
 
 
 def assemble(
@@ -153,12 +130,13 @@ def assemble(
     builder = _Builder(data, members, states, scaling, prepared)
     fitted, trials = builder.fitted()
     write_domains(folder, fitted.domains)
+    write_difficulties(folder, fitted.difficulties)
     write_calibrations(folder, fitted.calibrations, fitted.temperatures, fitted.spreads)
     card = _card(data, members, folder, name, trials)
     write_json(folder / CARD, card)
-    judged = _judged(Model.load(folder), data, prepared)
-    write_json(folder / CARD, card | {"metrics": _metrics(judged, data)})
-    return Assembled(Model.load(folder), judged.predictions, judged.rows)
+    made = judged(Model.load(folder), data, prepared)
+    write_json(folder / CARD, card | {"metrics": metrics(made, data)})
+    return Assembled(Model.load(folder), made.predictions, made.rows)
 
 
 @dataclass(eq=False)
@@ -167,6 +145,7 @@ class _Fitted:
     temperatures: dict[str, float] = field(default_factory=dict)
     spreads: dict[tuple[str, str], float] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
+    difficulties: dict[str, Difficulty] = field(default_factory=dict)
 
 
 class _Builder:
@@ -178,19 +157,20 @@ class _Builder:
     ) -> None:  # fmt: skip
         self.data, self.prepared = data, prepared
         self.places = places_of(data.heads)
-        shape = members.shape
-        self.all: BondEnsemble | CompositionEnsemble
-        self.first: BondEnsemble | CompositionEnsemble
-        if isinstance(shape, BondNetworkShape):
-            self.all = BondEnsemble(shape, states, scaling)
-            self.first = BondEnsemble(shape, states[:1], scaling)
-        else:
-            self.all = CompositionEnsemble(shape, states, scaling)
-            self.first = CompositionEnsemble(shape, states[:1], scaling)
+        self.shape, self.outsiders = members.shape, members.outsiders
+        self.all = self._ensemble(states, scaling)
+        self.first = self._ensemble(states[:1], scaling)
+
+    def _ensemble(
+        self, states: Sequence[State], scaling: Scaling
+    ) -> BondEnsemble | CompositionEnsemble:
+        if isinstance(self.shape, BondNetworkShape):
+            return BondEnsemble(self.shape, states, scaling)
+        return CompositionEnsemble(self.shape, states, scaling)
 
     def fitted(self) -> tuple[_Fitted, dict[str, list[TrialError]]]:
         """Domains, calibrations and temperatures, and what each set of volumes reached."""
-        found = _Fitted()
+        found = _Fitted(difficulties=self._difficulties())
         parts = self.data.parts
         held = self._rows(self.all, parts.calibration)
         self._fit(found, "relaxed", self._rows(self.first, parts.train), held, ONE)
@@ -199,7 +179,7 @@ class _Builder:
         trials = self._trials(self.prepared.copies["valid"])
         learned = self._learned_unrelaxed(self.prepared)
         away = self.prepared.copies["cal"]
-        answers: dict[VolumeTrial, _Part] = {}
+        answers: dict[VolumeTrial, Asked] = {}
         for head in self.data.heads:
             trial = chosen(trials[head.name]) if head.name in trials else ONE
             if trial not in answers and len(away):
@@ -209,7 +189,7 @@ class _Builder:
         return found, trials
 
     def _fit(
-        self, found: _Fitted, geometry: str, learned: _Part, held: _Part, trial: VolumeTrial,
+        self, found: _Fitted, geometry: str, learned: Asked, held: Asked, trial: VolumeTrial,
         *, only: Head | None = None,
     ) -> None:  # fmt: skip
         if geometry not in found.domains:
@@ -230,12 +210,14 @@ class _Builder:
                 own = held.answers.values[:, known, self.places[head.name].start]
                 found.spreads[geometry, head.name] = float(np.quantile(own.std(axis=0), USUAL))
             found.calibrations[geometry, head.name] = self._calibration(
-                held, known, truth[known, 0], head, found.domains.get(geometry)
-            )
+                held, known, truth[known, 0], head, found.domains.get(geometry),
+                found.difficulties.get(geometry),
+            )  # fmt: skip
 
     def _calibration(
-        self, held: _Part, known: Rows, truth: Floats, head: Head, fitted: Domain | None
-    ) -> Calibration:
+        self, held: Asked, known: Rows, truth: Floats, head: Head, fitted: Domain | None,
+        difficulty: Difficulty | None,
+    ) -> Calibration:  # fmt: skip
         values = held.answers.values[:, known]
         members = values[..., self.places[head.name].start]
         cells = held.compositions[known]
@@ -250,8 +232,36 @@ class _Builder:
             }  # fmt: skip
         like = sibling_of(head, self.data.heads, known_of(self.data))
         sibling = None if like is None else values[..., self.places[like.name].start].mean(axis=0)
-        signals = error_signals(mean, members, sibling=sibling, **strange)
-        return Calibration.fit(mean, truth, signals, chemical_groups(cells), clusters=clusters)
+        if difficulty is None or head.name not in difficulty.heads:
+            signals = error_signals(mean, members, sibling=sibling, **strange)
+            return Calibration.fit(mean, truth, signals, chemical_groups(cells), clusters=clusters)
+        hard = difficulty.log_errors(values.mean(axis=0), cells, held.volumes[known])[head.name]
+        signals = error_signals(mean, members, sibling=sibling, hard=hard)
+        told: dict[str, Floats] = {
+            name: signals[name] for name in WITH_DIFFICULTY if name in signals
+        }
+        return Calibration.fit(mean, truth, told, {}, clusters=clusters)
+
+    def _difficulties(self) -> dict[str, Difficulty]:
+        """What outsiders tell of what is hard, by geometry."""
+        asked = {"relaxed": [
+            self._rows(self._ensemble([one.state], one.scaling), one.kept_out)
+            for one in self.outsiders
+        ]}  # fmt: skip
+        if self.prepared is not None:
+            copies = self.prepared.copies["train"]
+            asked["unrelaxed"] = [
+                self._copies(
+                    self._ensemble([one.state], one.scaling),
+                    copies.of(one.kept_out), ONE,
+                )
+                for one in self.outsiders
+            ]  # fmt: skip
+        found = {
+            geometry: outside_difficulty(parts, self.data.targets, self.data.heads)
+            for geometry, parts in asked.items()
+        }
+        return {geometry: one for geometry, one in found.items() if one is not None}
 
     def _trials(self, copies: UnrelaxedCopies) -> dict[str, list[TrialError]]:
         """What each set of volumes reached for each head, where enough is known to choose."""
@@ -268,20 +278,20 @@ class _Builder:
             found[head.name] = tried(answers, truth, column)
         return found
 
-    def _rows(self, ensemble: BondEnsemble | CompositionEnsemble, rows: Rows) -> _Part:
+    def _rows(self, ensemble: BondEnsemble | CompositionEnsemble, rows: Rows) -> Asked:
         cells = self.data.compositions[rows]
         if isinstance(ensemble, CompositionEnsemble):
-            return _Part(ensemble.answers(cells), cells, cell_volumes(None, cells), rows)
+            return Asked(ensemble.answers(cells), cells, cell_volumes(None, cells), rows)
         assert self.prepared is not None
         graphs = self.prepared.relaxed.take(rows)
-        return _Part(ensemble.answers(graphs), cells, cell_volumes(graphs, cells), rows)
+        return Asked(ensemble.answers(graphs), cells, cell_volumes(graphs, cells), rows)
 
-    def _copies(self, ensemble: Any, copies: UnrelaxedCopies, trial: VolumeTrial) -> _Part:
+    def _copies(self, ensemble: Any, copies: UnrelaxedCopies, trial: VolumeTrial) -> Asked:
         cells = self.data.compositions[copies.original]
         volumes = cell_volumes(copies.graphs, cells)
-        return _Part(trial.answers(ensemble, copies.graphs), cells, volumes, copies.original)
+        return Asked(trial.answers(ensemble, copies.graphs), cells, volumes, copies.original)
 
-    def _learned_unrelaxed(self, prepared: Prepared) -> _Part:
+    def _learned_unrelaxed(self, prepared: Prepared) -> Asked:
         """Copies that were learned from, and what has none as it is."""
         copies = prepared.copies["train"]
         rest = np.setdiff1d(self.data.parts.train, copies.original)
@@ -290,7 +300,7 @@ class _Builder:
         return self._copies(self.first, UnrelaxedCopies(graphs, rows), ONE)
 
 
-def _domain(learned: _Part, held: _Part) -> Domain | None:
+def _domain(learned: Asked, held: Asked) -> Domain | None:
     if min(len(learned.rows), len(held.rows)) < domain.FEWEST:
         return None
     return Domain.fit(
@@ -312,44 +322,6 @@ def best_temperature(scores: Floats, truth: Floats) -> float:
         for temperature in TEMPERATURES
     ]  # fmt: skip
     return float(TEMPERATURES[int(np.argmin(losses))])
-
-
-def _judged(model: Model, data: TrainingData, prepared: Prepared | None) -> Assembled:
-    """Predictions of the test rows, relaxed by the very call that users make."""
-    judged, rows = Assembled(model), data.parts.test
-    inputs: Any = data.inputs[rows]
-    names = tuple(data.names[row] for row in rows.tolist())
-    judged.rows["relaxed"] = rows
-    for name, told in model.predict_heads(inputs).items():
-        judged.predictions["relaxed", name] = told.replace(ids=names)
-    if prepared is None or not isinstance(data.inputs, Crystals):
-        return judged
-    copies = prepared.copies["test"]
-    if len(copies):
-        judged.rows["unrelaxed"] = copies.original
-        names = tuple(data.names[row] for row in copies.original.tolist())
-        told_of = model.predict_graphs(
-            copies.graphs, data.compositions[copies.original], relaxed=False
-        )
-        for name, told in told_of.items():
-            judged.predictions["unrelaxed", name] = told.replace(ids=names)
-    return judged
-
-
-def _metrics(judged: Assembled, data: TrainingData) -> dict[str, Any]:
-    places, heads = places_of(data.heads), {head.name: head for head in data.heads}
-    found: dict[str, Any] = {geometry: {} for geometry in judged.rows}
-    for (geometry, name), told in judged.predictions.items():
-        rows = judged.rows[geometry]
-        truth, cells = data.targets[rows, places[name]], data.compositions[rows]
-        head = heads[name]
-        if head.classes:
-            found[geometry][name] = cards.class_figures(told, truth, data.formulas[rows].tolist())
-            continue
-        found[geometry][name] = cards.number_figures(told, truth[:, 0], cells)
-        if head.logarithm:
-            found[geometry][name] |= cards.unit_figures(told, truth[:, 0], cells, head.unit)
-    return found
 
 
 def known_of(data: TrainingData) -> dict[str, int]:
@@ -395,5 +367,6 @@ def _card(
         },
         "recipes": [dict(recipe) for recipe in members.recipes],
         "histories": [[dict(epoch) for epoch in history] for history in members.histories],
+        "outsiders": [len(one.kept_out) for one in members.outsiders],
         "versions": cards.versions(),
     }

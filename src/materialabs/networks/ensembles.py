@@ -54,6 +54,26 @@ class Answers:
     features: NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Rows of a table, what the members say of them, and what they are.
+
+    Parameters
+    ----------
+    answers
+        Of the members.
+    compositions, volumes
+        Of the n cells, cubic angstrom.
+    rows
+        [n], their places in the table.
+    """
+
+    answers: Answers
+    compositions: Compositions
+    volumes: Floats
+    rows: NDArray[np.int64]
+
+
 class Ensemble(Protocol):
     """Members that are asked together."""
 

@@ -1,8 +1,9 @@
 """A trained model on disk: one folder with weights, card, calibration and domain.
 
 ``weights.safetensors`` holds all members in half precision, ``calibration.json`` what turns their
-answers into intervals, ``domain.npz`` what they have learned from, and ``card.json`` everything
-else, with the SHA-256 of the other three. A folder is whole once its card is there, and a file
+answers into intervals, ``domain.npz`` what they have learned from, ``difficulty.npz``, where
+outsiders were trained, what is hard to predict, and ``card.json`` everything else, with the SHA-256
+of the others. A folder is whole once its card is there, and a file
 that is not the one its card names is refused.
 """
 
@@ -23,6 +24,7 @@ from materialabs.errors import IntegrityError, NotFound, one_line
 from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.calibration import Calibration
 from materialabs.networks.composition_network import CompositionNetworkShape
+from materialabs.networks.difficulty import Difficulty
 from materialabs.networks.domain import Domain
 from materialabs.networks.ensembles import BondEnsemble, CompositionEnsemble, State
 from materialabs.networks.heads import Head
@@ -30,7 +32,7 @@ from materialabs.networks.learning_tasks import Scaling
 from materialabs.networks.weight_files import hash_of, read_tensors, write_tensors, write_whole
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
-CALIBRATION, DOMAIN = "calibration.json", "domain.npz"
+CALIBRATION, DOMAIN, DIFFICULTY = "calibration.json", "domain.npz", "difficulty.npz"
 
 SCHEMA: Final = 1
 """Version of the folder's layout."""
@@ -63,6 +65,8 @@ class ModelFiles:
         learn how widths follow it.
     domains
         By geometry; none where there were too few rows.
+    difficulties
+        By geometry; none where no outsiders were trained.
     """
 
     card: dict[str, Any]
@@ -72,6 +76,7 @@ class ModelFiles:
     temperatures: dict[str, float]
     spreads: dict[tuple[str, str], float]
     domains: dict[str, Domain]
+    difficulties: dict[str, Difficulty]
 
 
 def write_weights(folder: Path, states: Sequence[State], scaling: Scaling) -> None:
@@ -142,19 +147,31 @@ def write_calibrations(
 
 def write_domains(folder: Path, domains: Mapping[str, Domain]) -> None:
     """Write what the members have learned from."""
-    arrays = {
-        f"{geometry}.{name}": array
-        for geometry, domain in domains.items()
-        for name, array in domain.to_arrays().items()
-    }
+    _write_arrays(folder / DOMAIN, {key: one.to_arrays() for key, one in domains.items()})
+
+
+def write_difficulties(folder: Path, difficulties: Mapping[str, Difficulty]) -> None:
+    """Write what is hard to predict; without any, no such file stays."""
+    if not difficulties:
+        (folder / DIFFICULTY).unlink(missing_ok=True)
+        return
+    _write_arrays(folder / DIFFICULTY, {key: one.to_arrays() for key, one in difficulties.items()})
+
+
+def _write_arrays(path: Path, parts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write arrays of several parts, each name after its part's."""
+    arrays = {f"{part}.{name}": array for part, own in parts.items() for name, array in own.items()}
     memory = io.BytesIO()
     np.savez_compressed(memory, allow_pickle=False, **arrays)
-    write_bytes(folder / DOMAIN, memory.getvalue())
+    write_bytes(path, memory.getvalue())
 
 
 def hashes_of(folder: Path) -> dict[str, str]:
     """SHA-256 of each file that a card vouches for."""
-    return {name: hash_of(folder / name) for name in (WEIGHTS, CALIBRATION, DOMAIN)}
+    names = [WEIGHTS, CALIBRATION, DOMAIN]
+    if (folder / DIFFICULTY).is_file():
+        names.append(DIFFICULTY)
+    return {name: hash_of(folder / name) for name in names}
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -184,7 +201,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 def read_model(folder: Path) -> ModelFiles:
     """Read a model's folder, refusing any file that is not the one that its card names."""
     card = read_card(folder)
-    for name in (WEIGHTS, CALIBRATION, DOMAIN):
+    for name in dict.fromkeys((WEIGHTS, CALIBRATION, DOMAIN, *_difficulty_of(card))):
         _require_same(folder / name, card["files"].get(name, ""))
     try:
         return _assembled(folder, card)
@@ -224,19 +241,28 @@ def _assembled(folder: Path, card: dict[str, Any]) -> ModelFiles:
             for geometry in GEOMETRIES
             for head, spread in document["spreads"][geometry].items()
         },
-        _read_domains(folder / DOMAIN),
+        {key: Domain.from_arrays(own) for key, own in _read_arrays(folder / DOMAIN).items()},
+        {
+            key: Difficulty.from_arrays(own)
+            for name in _difficulty_of(card)
+            for key, own in _read_arrays(folder / name).items()
+        },
     )
 
 
-def _read_domains(path: Path) -> dict[str, Domain]:
-    domains = {}
+def _difficulty_of(card: Mapping[str, Any]) -> list[str]:
+    """The file of what is hard to predict, where a model has one."""
+    return [DIFFICULTY] if DIFFICULTY in card["files"] else []
+
+
+def _read_arrays(path: Path) -> dict[str, dict[str, Any]]:
+    """What :func:`_write_arrays` wrote, by part and name."""
+    parts: dict[str, dict[str, Any]] = {}
     with np.load(path, allow_pickle=False) as arrays:
-        for geometry in sorted({name.partition(".")[0] for name in arrays.files}):
-            own = [name for name in arrays.files if name.startswith(f"{geometry}.")]
-            domains[geometry] = Domain.from_arrays(
-                {name.removeprefix(f"{geometry}."): arrays[name] for name in own}
-            )
-    return domains
+        for key in sorted(arrays.files):
+            part, _, name = key.partition(".")
+            parts.setdefault(part, {})[name] = arrays[key]
+    return parts
 
 
 def _require_same(path: Path, sha256: str) -> None:

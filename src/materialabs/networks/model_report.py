@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.networks.assembling import Assembled
 from materialabs.networks.heads import Head, places_of
+from materialabs.networks.judging import Assembled
 from materialabs.networks.model_files import write_bytes
 from materialabs.networks.training_data import TrainingData
 

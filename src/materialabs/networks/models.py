@@ -267,6 +267,10 @@ class Model:
         strange = None
         if domain is not None and len(compositions):
             strange = domain.judge(answers.features, compositions, given)
+        hard: dict[str, Floats] = {}
+        difficulty = self._files.difficulties.get(geometry)
+        if difficulty is not None and len(compositions):
+            hard = difficulty.log_errors(answers.values.mean(axis=0), compositions, given)
         groups = chemical_groups(compositions)
         ensemble_spread = self._files.ensemble.scaling.spread
         told = {}
@@ -284,8 +288,9 @@ class Model:
                     "volume": strange.volume,
                 }  # fmt: skip
                 signals = error_signals(
-                    raw.mean, members[..., 0], sibling=self._sibling(head, answers), **known
-                )
+                    raw.mean, members[..., 0], sibling=self._sibling(head, answers),
+                    hard=hard.get(name), **known,
+                )  # fmt: skip
                 raw = calibration.applied(raw, signals, groups)
                 usual = self._files.spreads.get((geometry, name), 0.0)
                 if usual > 0:

@@ -48,6 +48,11 @@ class UnrelaxedCopies:
     def __len__(self) -> int:
         return len(self.original)
 
+    def of(self, rows: Rows) -> UnrelaxedCopies:
+        """The copies of some rows."""
+        chosen = np.flatnonzero(np.isin(self.original, rows))
+        return UnrelaxedCopies(self.graphs.take(chosen), self.original[chosen])
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:

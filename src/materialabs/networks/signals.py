@@ -13,11 +13,17 @@ from materialabs.elements import IS_METAL, SYMBOLS, atomic_number
 Floats = NDArray[np.float64]
 Truths = NDArray[np.bool_]
 
-DANGEROUS: Final = ("log_spread", "log_scale", "log_distance", "rarity", "volume", "log_apart")
+DANGEROUS: Final = (
+    "log_spread", "log_scale", "log_distance", "rarity", "volume", "log_apart", "log_hard",
+)  # fmt: skip
 """Signals that may only widen an interval as they rise."""
 
 MANY_ELEMENTS: Final = 5
 """Crystals of this many elements or more form one group: there are few of them."""
+
+WITH_DIFFICULTY: Final = ("log_spread", "log_apart", "log_hard")
+"""The signals that count where outsiders have taught what is hard: what the others tell is in it,
+and every signal more is fitted on a few held-out crystals."""
 
 SPREAD_FLOOR: Final = 1e-6
 """Added to a spread or a distance before its logarithm, in its own unit."""
@@ -56,6 +62,7 @@ def error_signals(
     rarity: Floats | None = None,
     volume: Floats | None = None,
     sibling: Floats | None = None,
+    hard: Floats | None = None,
 ) -> dict[str, Floats]:
     """The signals that a calibration learns from.
 
@@ -74,6 +81,8 @@ def error_signals(
     sibling
         [n], predicted values of the head that is most like this one
         (:func:`materialabs.networks.heads.sibling_of`).
+    hard
+        [n], logarithm of the likely error (:mod:`materialabs.networks.difficulty`).
     """
     signals = {"log_spread": np.log(np.std(members, axis=0) + SPREAD_FLOOR), "mean": mean}
     if distance is not None:
@@ -84,6 +93,8 @@ def error_signals(
         signals["volume"] = np.abs(volume)
     if sibling is not None:
         signals["log_apart"] = np.log(np.abs(mean - sibling) + SPREAD_FLOOR)
+    if hard is not None:
+        signals["log_hard"] = hard
     return signals
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialabs.errors import InputError, IntegrityError
+from materialabs.forests import Forest
 from materialabs.transfer.described import ALLOYING, PHYSICAL, STATISTICS, Described
 from materialabs.transfer.gaussian_process import Process
 from materialabs.transfer.sources import blocks_of
-from materialabs.transfer.trees import Forest
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]

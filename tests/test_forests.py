@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materialabs.transfer.trees import Forest
+from materialabs.forests import Forest
 
 
 def made(rows: int = 300) -> tuple[np.ndarray, np.ndarray]:

@@ -120,7 +120,7 @@ class Forest:
 
     def answers(self, features: Floats | Singles) -> tuple[Floats, Floats]:
         """Mean over the trees [n, k], and their standard deviation [n, k]."""
-        from materialabs.transfer.tree_kernels import walk_trees
+        from materialabs.forest_kernels import walk_trees
 
         rows = np.ascontiguousarray(features, dtype=np.float32)
         mean = np.zeros((len(rows), self.value.shape[1]))
@@ -146,7 +146,7 @@ def _columns(features: Floats | Singles) -> Singles:
 
 def _tree(columns: Singles, targets: Floats, smallest: int, share: float, seed: int) -> Tree:
     """Feature, threshold, left child and value of the nodes of one tree."""
-    from materialabs.transfer.tree_kernels import grow_tree
+    from materialabs.forest_kernels import grow_tree
 
     most, tried = 2 * len(targets), max(1, round(share * len(columns)))
     feature, left = np.empty(most, np.int32), np.zeros(most, np.int32)

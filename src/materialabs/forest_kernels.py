@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from materialabs.generation.choice_kernels import uniform
+from materialabs.random_kernels import uniform
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]

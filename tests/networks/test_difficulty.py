@@ -1,0 +1,136 @@
+"""What is hard to predict: boosted trees taught by the errors of networks that have not seen it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from materialabs.crystals.compositions import Compositions
+from materialabs.errors import InputError
+from materialabs.networks.difficulty import FEWEST, Difficulty, described
+from materialabs.networks.ensembles import Answers, Asked
+from materialabs.networks.heads import Head
+from materialabs.networks.outsiders import half_of, outside_difficulty
+
+Floats = NDArray[np.float64]
+
+CATIONS = ["Li", "Na", "K", "Mg", "Ca", "Sr", "Ti", "Zr", "V", "Fe", "Co", "Ni", "Cu", "Zn", "Al"]
+HARDER = 8.0
+"""How much larger errors of the made-up oxides are than those of the sulphides."""
+
+
+def compounds(count: int, seed: int) -> tuple[Compositions, NDArray[np.bool_]]:
+    """Oxides and sulphides of two metals."""
+    random = np.random.default_rng(seed)
+    pairs = [random.choice(len(CATIONS), 2, replace=False) for _ in range(count)]
+    amounts, oxide = random.integers(1, 7, (count, 3)), random.random(count) < 0.5
+    formulas = [
+        f"{CATIONS[a]}{m}{CATIONS[b]}{n}{'O' if holds else 'S'}{x}"
+        for (a, b), (m, n, x), holds in zip(pairs, amounts, oxide, strict=True)
+    ]
+    return Compositions.parse(formulas), oxide
+
+
+def errors_of(oxide: NDArray[np.bool_], seed: int) -> Floats:
+    """Laplace errors, larger for oxides."""
+    random = np.random.default_rng(seed)
+    return np.abs(random.laplace(size=len(oxide))) * np.where(oxide, HARDER, 1.0) + 1e-9
+
+
+def test_hard_crystals_are_told_from_easy_ones_that_nobody_has_seen() -> None:
+    cells, oxide = compounds(4000, seed=1)
+    errors = np.stack([errors_of(oxide, 2), errors_of(~oxide, 3)], axis=1)
+    values = np.zeros((len(cells), 2))
+    found = Difficulty.fit(("first", "second"), values, cells, cells.atoms * 15.0, errors)
+    new, holds = compounds(1000, seed=4)
+    told = found.log_errors(np.zeros((len(new), 2)), new, new.atoms * 15.0)
+    for head, hard in (("first", holds), ("second", ~holds)):
+        gap = told[head][hard].mean() - told[head][~hard].mean()
+        assert gap == pytest.approx(np.log(HARDER), abs=0.25)
+        assert np.log(HARDER) > 4 * told[head][hard].std()
+
+
+def test_what_a_file_holds_tells_the_same() -> None:
+    cells, oxide = compounds(2500, seed=5)
+    values = np.random.default_rng(6).normal(size=(len(cells), 3))
+    errors = errors_of(oxide, 7)[:, None]
+    found = Difficulty.fit(("gap",), values, cells, cells.atoms * 15.0, errors)
+    memory = io.BytesIO()
+    np.savez_compressed(memory, allow_pickle=False, **found.to_arrays())
+    memory.seek(0)
+    with np.load(memory, allow_pickle=False) as arrays:
+        again = Difficulty.from_arrays({name: arrays[name] for name in arrays.files})
+    asked = (values[:50], cells[np.arange(50)], cells.atoms[:50] * 15.0)
+    np.testing.assert_array_equal(again.log_errors(*asked)["gap"], found.log_errors(*asked)["gap"])
+    assert not len(again.log_errors(values[:0], cells[np.arange(0)], np.zeros(0))["gap"])
+
+
+def test_a_supercell_is_as_hard_as_its_cell() -> None:
+    single, double = Compositions.parse(["SrTiO3", "Cu"]), Compositions.parse(["Sr2Ti2O6", "Cu2"])
+    values = np.ones((2, 1))
+    np.testing.assert_array_equal(
+        described(values, single, single.atoms * 13.0),
+        described(values, double, double.atoms * 13.0),
+    )
+
+
+def test_unknown_errors_are_refused() -> None:
+    cells, oxide = compounds(100, seed=8)
+    errors = errors_of(oxide, 9)[:, None]
+    with pytest.raises(InputError, match="Known errors"):
+        Difficulty.fit(("gap",), np.zeros((100, 1)), cells, cells.atoms, errors * np.nan)
+
+
+def test_an_outsider_sees_no_formula_of_the_half_that_it_is_kept_from() -> None:
+    formulas = np.array([f"Li{n}O{m}" for n in range(1, 9) for m in range(1, 9) for _ in range(2)])
+    rows = np.arange(0, len(formulas), 1)[3:]
+    learned, kept = half_of(rows, formulas, 0)
+    assert not set(formulas[learned]) & set(formulas[kept])
+    assert sorted([*learned, *kept]) == rows.tolist() and min(len(learned), len(kept)) > 20
+    other, rest = half_of(rows, formulas, 3)
+    np.testing.assert_array_equal(other, kept)
+    np.testing.assert_array_equal(rest, learned)
+
+
+def outsider(cells: Compositions, values: Floats, rows: NDArray[np.int64]) -> Asked:
+    """What one network says of some rows."""
+    return Asked(
+        Answers(values[rows][None], np.zeros((len(rows), 1), np.float32)), cells[rows],
+        cells.atoms[rows] * 15.0, rows,
+    )  # fmt: skip
+
+
+def test_outsiders_of_the_same_half_are_averaged_and_seldom_known_heads_left_out() -> None:
+    cells, oxide = compounds(2 * FEWEST, seed=10)
+    truth = np.zeros((len(cells), 2))
+    truth[: len(cells) // 2, 1] = np.nan
+    heads = (Head("energy"), Head("seldom"))
+    # Of few digits, so that sums are exact.
+    error = np.ceil(errors_of(oxide, 11)[:, None] * 1024) / 1024 * np.ones((1, 2))
+    first, second = np.split(np.arange(len(cells)), 2)
+    # Two outsiders are wrong by the same amount to either side but for a part: that part counts.
+    parts = [outsider(cells, error * sign + 0.5 * error, rows)
+             for rows in (first, second) for sign in (1.0, -1.0)]  # fmt: skip
+    found = outside_difficulty(parts, truth, heads)
+    assert found is not None and found.heads == ("energy",)
+    direct = Difficulty.fit(
+        ("energy",), 0.5 * error, cells, cells.atoms * 15.0, 0.5 * error[:, :1]
+    )  # fmt: skip
+    asked = (0.5 * error, cells, cells.atoms * 15.0)
+    np.testing.assert_array_equal(
+        found.log_errors(*asked)["energy"], direct.log_errors(*asked)["energy"]
+    )
+
+
+def test_few_errors_teach_nothing() -> None:
+    cells, oxide = compounds(FEWEST - 1, seed=12)
+    error = errors_of(oxide, 13)[:, None]
+    parts = [outsider(cells, error, np.arange(len(cells)))]
+    assert outside_difficulty(parts, np.zeros_like(error), (Head("energy"),)) is None
+    assert outside_difficulty([], np.zeros_like(error), (Head("energy"),)) is None
+    whole = replace(parts[0], rows=parts[0].rows)
+    assert outside_difficulty([whole], np.full_like(error, np.nan), (Head("energy"),)) is None
