@@ -551,6 +551,8 @@ def assemble_model(
     else:
         found = finished_members(plan, data, prepared, folder, arguments.epochs)
     outsiders = finished_outsiders(plan, data, prepared, folder / OUTSIDERS, arguments.epochs)
+    if arguments.step == "recalibrate" and not outsiders:
+        sys.exit(f"{folder} holds no finished outsider: run the step 'outsider' first.")
     found = replace(found, outsiders=outsiders)
     print(f"{len(found.states)} members, {len(outsiders)} outsiders", flush=True)
     usual = SHIPPED if arguments.split == "hash" else folder

@@ -3,8 +3,8 @@
 ``weights.safetensors`` holds all members in half precision, ``calibration.json`` what turns their
 answers into intervals, ``domain.npz`` what they have learned from, ``difficulty.npz``, where
 outsiders were trained, what is hard to predict, and ``card.json`` everything else, with the SHA-256
-of the others. A folder is whole once its card is there, and a file
-that is not the one its card names is refused.
+of the others. A folder is whole once its card is there, and a file that is not the one its card
+names is refused.
 """
 
 from __future__ import annotations
