@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from benchmarks.harness import data_folder
 from benchmarks.measured_tables import Task
 from benchmarks.peers import keep
-from materialabs.transfer.choosing import offered_scores, suiting
+from materialabs.transfer.choosing import offered_scores, starting, suiting
 from materialabs.transfer.described import STATISTICS, Described
 from materialabs.transfer.folds import inner_folds
 from materialabs.transfer.learning import Answers, Trial
 from materialabs.transfer.sources import blocks_of
-from materialabs.transfer.strategies import Strategy, strategies_for
+from materialabs.transfer.strategies import Networks, Strategy, strategies_for
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -193,11 +193,12 @@ def ours(sources: Mapping[str, str], strangers: Mapping[str, str] | None = None)
     marks = {**sources, **(strangers or {})}
 
     def chosen(fit: Fit) -> dict[str, tuple[Strategy, ...]]:
-        return {
-            name: strategies_for(
-                suiting(offered_scores(fit.learned, fit.targets, some, fit.groups))
-            )
+        scores = {
+            name: offered_scores(fit.learned, fit.targets, some, fit.groups)
             for name, some in variants.items()
+        }
+        return {
+            name: strategies_for(suiting(found), starting(found)) for name, found in scores.items()
         }
 
     def parts(fit: Fit) -> dict[str, Part]:
@@ -216,7 +217,9 @@ def ours(sources: Mapping[str, str], strangers: Mapping[str, str] | None = None)
 
 
 def reads(strategy: Any, source: str) -> bool:
-    """Whether a strategy reads what a source says."""
+    """Whether a strategy reads what a source says, or begins as it does."""
+    if isinstance(strategy, Networks):
+        return source in strategy.starts
     return not set(blocks_of([source])).isdisjoint(strategy.blocks)
 
 

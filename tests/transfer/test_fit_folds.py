@@ -34,7 +34,13 @@ def models(repeats: Path) -> list[TransferModel]:
 
 def fitted(table: Path, folds: str) -> TransferModel:
     return transfer.fit(
-        table, "ionicity", folds=folds, sources=[], out=table.parent / folds, progress=False
+        table,
+        "ionicity",
+        folds=folds,
+        sources=[],
+        networks=False,
+        out=table.parent / folds,
+        progress=False,
     )
 
 
@@ -66,7 +72,12 @@ def test_inside_judged_folds_compounds_stay_together(
     monkeypatch.setattr(fitting, "judge", noted)
     with pytest.raises(RuntimeError, match="enough"):
         transfer.fit(
-            repeats, "ionicity", folds=folds, sources=[], out=repeats.parent / f"{folds}-plan"
+            repeats,
+            "ionicity",
+            folds=folds,
+            sources=[],
+            networks=False,
+            out=repeats.parent / f"{folds}-plan",
         )
     measured = fitting.read_measurements(repeats, "ionicity")
     compounds = plan_folds(measured.compositions, "formula").groups
@@ -90,8 +101,8 @@ def test_two_compounds_are_enough_to_be_judged_on(tmp_path: Path) -> None:
     lines = [f"{'NaCl' if n % 2 else 'KCl'},{300 + n},{n % 7}" for n in range(24)]
     (tmp_path / "t.csv").write_text("formula,kelvin,value\n" + "\n".join(lines))
     model = transfer.fit(
-        tmp_path / "t.csv", "value", conditions=["kelvin"], sources=[], out=tmp_path / "m",
-        progress=False,
+        tmp_path / "t.csv", "value", conditions=["kelvin"], sources=[], networks=False,
+        out=tmp_path / "m", progress=False,
     )  # fmt: skip
     assert len(model.card["metrics"]["folds"]) == 2
 
@@ -102,6 +113,6 @@ def test_one_compound_is_too_little_to_learn_from(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="All rows are of one compound") as caught:
         transfer.fit(
             tmp_path / "t.csv", "value", conditions=["kelvin"], folds="random", sources=[],
-            out=tmp_path / "m",
+            networks=False, out=tmp_path / "m",
         )  # fmt: skip
     assert caught.value.code == "transfer.few"

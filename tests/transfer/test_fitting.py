@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +13,9 @@ import pytest
 from materialabs import transfer
 from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError, IntegrityError, NotFound
+from materialabs.transfer import judging
 from materialabs.transfer.explaining import shapley_values
+from materialabs.transfer.learning import Learned, learn
 from materialabs.transfer.models import TransferModel
 from materialabs.transfer.sources import shipped_names
 from tests.transfer.made_tables import write_table
@@ -25,8 +31,8 @@ def model(place: Path) -> TransferModel:
     kelvin = np.random.default_rng(0).integers(300, 600, 60).tolist()
     table = write_table(place / "t.csv", 60, kelvin=kelvin, computed=list(range(60)))
     return transfer.fit(
-        table, "ionicity", conditions=["kelvin"], unit="1", sources=[], out=place / "model",
-        progress=False,
+        table, "ionicity", conditions=["kelvin"], unit="1", sources=[], networks=False,
+        out=place / "model", progress=False,
     )  # fmt: skip
 
 
@@ -34,7 +40,9 @@ def model(place: Path) -> TransferModel:
 def classes(tmp_path_factory: pytest.TempPathFactory) -> TransferModel:
     folder = tmp_path_factory.mktemp("classes")
     table = write_table(folder / "t.csv", 60)
-    return transfer.fit(table, "ionic", sources=[], out=folder / "model", progress=False)
+    return transfer.fit(
+        table, "ionic", sources=[], networks=False, out=folder / "model", progress=False
+    )
 
 
 def folder_of(model: TransferModel, tmp_path: Path) -> Path:
@@ -99,15 +107,17 @@ def test_conditions_must_be_those_of_the_model(
 
 def test_the_same_line_opens_the_finished_model(model: TransferModel, place: Path) -> None:
     again = transfer.fit(
-        place / "t.csv", "ionicity", conditions=["kelvin"], unit="1", sources=[],
+        place / "t.csv", "ionicity", conditions=["kelvin"], unit="1", sources=[], networks=False,
         out=place / "model",
     )  # fmt: skip
     assert again.model_id == model.model_id and again.card == model.card
 
 
 def test_a_folder_of_another_fit_is_refused(model: TransferModel, place: Path) -> None:
-    with pytest.raises(InputError, match="another table, folds, sources or seed"):
-        transfer.fit(place / "t.csv", "ionicity", sources=[], seed=1, out=place / "model")
+    with pytest.raises(InputError, match="another table, folds, sources, networks or seed"):
+        transfer.fit(
+            place / "t.csv", "ionicity", sources=[], networks=False, seed=1, out=place / "model"
+        )
 
 
 def test_the_report_is_one_file_that_loads_nothing(model: TransferModel, place: Path) -> None:
@@ -207,3 +217,41 @@ def test_a_model_with_the_source_that_suits_best_reads_back(tmp_path: Path) -> N
     (tmp_path / "m" / "card.json").write_text(json.dumps(card))
     with pytest.raises(IntegrityError, match="not the one that the model learned with"):
         transfer.load(tmp_path / "m")
+
+
+def test_a_fit_that_was_killed_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write_table(tmp_path / "t.csv", 60)
+    whole = fitted(table, tmp_path / "whole")
+    script = (
+        "from tests.transfer.test_fitting import fitted; from pathlib import Path; "
+        f"fitted(Path({str(table)!r}), Path({str(tmp_path / 'killed')!r}))"
+    )
+    work = tmp_path / "killed" / "work"
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
+    while len(list(work.rglob("card.json"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    kept = {path: path.read_bytes() for path in work.rglob("card.json")}
+    assert kept and not (tmp_path / "killed" / "card.json").exists()
+    broken = sorted(kept)[0].parent / "weights.safetensors"
+    broken.write_bytes(broken.read_bytes()[:-1])
+    calls = []
+
+    def counted(*some: Any, **more: Any) -> Learned:
+        calls.append(some)
+        return learn(*some, **more)
+
+    monkeypatch.setattr(judging, "learn", counted)
+    again = fitted(table, tmp_path / "killed")
+    assert len(calls) == len(whole.card["metrics"]["folds"]) - len(kept) + 1
+    assert again.card["metrics"] == whole.card["metrics"]
+    assert again.card["files"] == whole.card["files"] and not work.exists()
+
+
+def fitted(table: Path, folder: Path) -> TransferModel:
+    """A model of a made table."""
+    return transfer.fit(table, "ionicity", sources=[], networks=False, out=folder, progress=False)

@@ -263,8 +263,9 @@ def test_the_choice_of_a_source_sees_no_judged_row(choose: bool) -> None:
     described, targets = with_sources(60)
     plan, measured = plan_folds(described.compositions, count=2), measured_as(targets, described)
     check_no_leak(
-        described, targets, plan, lambda: learner_of(measured, ["bad", "good"], choose=choose)
-    )
+        described, targets, plan,
+        lambda: learner_of(measured, ["bad", "good"], choose=choose, networks=False),
+    )  # fmt: skip
 
 
 def test_the_source_that_is_chosen_is_the_one_that_predicts() -> None:
@@ -274,7 +275,7 @@ def test_the_source_that_is_chosen_is_the_one_that_predicts() -> None:
     groups = np.arange(len(cut.train))
 
     def error(sources: list[str]) -> float:
-        told = learner_of(measured, sources)(
+        told = learner_of(measured, sources, networks=False)(
             described.take(cut.train), targets[cut.train], groups, described.take(cut.test)
         )
         return float(np.abs(told.mean - targets[cut.test, 0]).mean())

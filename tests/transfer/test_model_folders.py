@@ -27,8 +27,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fitted(place: Path, *, credit: str = "", licence: str = "") -> TransferModel:
     table = write_table(place / "t.csv", 24, kelvin=[300 + n % 5 for n in range(24)])
     return transfer.fit(
-        table, "ionicity", conditions=["kelvin"], sources=[], out=place / "model", progress=False,
-        credit=credit, licence=licence,
+        table, "ionicity", conditions=["kelvin"], sources=[], networks=False,
+        out=place / "model", progress=False, credit=credit, licence=licence,
     )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_files_of_others_are_not_written_over(table: Path, tmp_path: Path, name:
     mine = tmp_path / "copy" / name
     mine.write_text("mine")
     with pytest.raises(InputError, match=f"holds {name} but no model"):
-        transfer.fit(table, "ionicity", sources=[], out=mine.parent)
+        transfer.fit(table, "ionicity", sources=[], networks=False, out=mine.parent)
     assert mine.read_text() == "mine"
 
 
@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_judging(
     monkeypatch.setattr(fitting, "TemporaryFile", full)
     monkeypatch.setattr(fitting, "judge", lambda *_, **__: pytest.fail("judged"))
     with pytest.raises(ResourceError, match="cannot be written: Permission denied"):
-        transfer.fit(table, "ionicity", sources=[], out=tmp_path / "copy")
+        transfer.fit(table, "ionicity", sources=[], networks=False, out=tmp_path / "copy")
 
 
 @pytest.mark.parametrize("told", [{"credit": "B. Author"}, {"licence": "CC0"}])

@@ -26,15 +26,17 @@ def conductivities(place: Path) -> TransferModel:
     lines = [f"{one},{value}" for one, value in zip(formulas, values, strict=True)]
     (place / "s.csv").write_text("formula,sigma\n" + "\n".join(lines))
     return transfer.fit(
-        place / "s.csv", "sigma", logarithm=True, unit="S/cm", sources=[], out=place / "sigma",
-        progress=False,
+        place / "s.csv", "sigma", logarithm=True, unit="S/cm", sources=[], networks=False,
+        out=place / "sigma", progress=False,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def classes(place: Path) -> TransferModel:
     table = write_table(place / "t.csv", 30)
-    return transfer.fit(table, "ionic", sources=[], out=place / "classes", progress=False)
+    return transfer.fit(
+        table, "ionic", sources=[], networks=False, out=place / "classes", progress=False
+    )
 
 
 def test_a_value_to_be_near_is_in_the_unit_of_the_target(conductivities: TransferModel) -> None:

@@ -50,6 +50,13 @@ def fit(
     no_sources: Annotated[
         bool, typer.Option("--no-sources", help="Learn from the measured values alone.")
     ] = False,
+    networks: Annotated[
+        bool,
+        typer.Option(
+            "--networks/--no-networks",
+            help="Let networks learn, too; they take most of the time.",
+        ),
+    ] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the model.")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Go on without rows whose formula is wrong.")
@@ -78,6 +85,7 @@ def fit(
         unit=unit,
         folds=folds,
         sources=[] if no_sources else source,
+        networks=networks,
         out=place,
         skip_bad=skip_bad,
         normalise=normalise,

@@ -163,13 +163,24 @@ class CompositionNetwork(nn.Module):
         self.layers = nn.ModuleList(AttentionLayer(shape) for _ in range(shape.layers))
         self.readout = Readout(shape.width, len(shape.heads))
 
-    def forward(self, batch: CompositionBatch) -> Tensor:
-        """Values of the heads [n, heads], in the units that training scaled them to."""
+    def forward(self, batch: CompositionBatch, told: Tensor | None = None) -> Tensor:
+        """Values of the heads [n, heads], in the units that training scaled them to.
+
+        Parameters
+        ----------
+        batch
+            n compositions.
+        told
+            [n, width], what every element of a composition is told before the first round, such
+            as the conditions of a measurement.
+        """
         element = (
             self.names(batch.numbers)
             + self.tables(self.element_features[batch.numbers])
             + self.fractions(batch.fractions)
         )
+        if told is not None:
+            element = element + told[:, None]
         log_fractions = torch.log(batch.fractions)
         for layer in self.layers:
             element = layer(element, log_fractions)

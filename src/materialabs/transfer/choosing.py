@@ -31,6 +31,9 @@ NOISE: Final = 0.3
 MOST_ROWS: Final = 1_500
 """Rows that a score looks at; of more, so many are drawn at random."""
 
+STARTS: Final = 2
+"""Sources as whose networks others begin."""
+
 FEWEST: Final = 3
 """Compounds on which sources may be told apart."""
 
@@ -92,3 +95,11 @@ def suiting(scores: Mapping[str, float]) -> list[str]:
     if known:
         return [max(known, key=known.__getitem__)]
     return list(scores) if len(scores) == 1 else []
+
+
+def starting(scores: Mapping[str, float]) -> list[str]:
+    """What networks begin as: the sources of the highest scores, or the only one, or nothing."""
+    known = sorted(
+        (name for name in scores if not np.isnan(scores[name])), key=lambda n: -scores[n]
+    )
+    return known[:STARTS] or suiting(scores)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,11 +35,14 @@ class Described:
         Named tables of n rows. Nothing in them was learned from measured values.
     conditions
         Table of n rows; of no columns where nothing but the composition matters.
+    sources
+        What calculated crystals have taught, by name; networks may begin as theirs.
     """
 
     compositions: Compositions
     blocks: Mapping[str, Descriptors]
     conditions: Descriptors
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.compositions)
@@ -48,7 +51,7 @@ class Described:
         """The chosen rows, in this order."""
         chosen = np.asarray(rows, dtype=np.int64)
         blocks = {name: block[chosen] for name, block in self.blocks.items()}
-        return Described(self.compositions[chosen], blocks, self.conditions[chosen])
+        return Described(self.compositions[chosen], blocks, self.conditions[chosen], self.sources)
 
     def table(self, names: Sequence[str]) -> Floats:
         """Blocks and the conditions side by side [n, d]."""
@@ -82,7 +85,7 @@ def describe(
     }
     for source in sources:
         blocks |= source.blocks(compositions)
-    return Described(compositions, blocks, given)
+    return Described(compositions, blocks, given, {one.name: one for one in sources})
 
 
 def fraction_descriptors(compositions: Compositions) -> Descriptors:

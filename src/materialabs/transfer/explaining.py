@@ -8,7 +8,7 @@ coalitions, not sampled; the values add up to the prediction less the starting p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import factorial
 from typing import Any, Final
 
@@ -32,6 +32,9 @@ AT_ONCE: Final = 64
 
 BACKGROUND: Final = 16
 """Known compositions that stand in for what is taken away."""
+
+BY_NETWORKS: Final = "the formula, as networks read it"
+"""What takes the place of descriptors for networks, which see the composition itself."""
 
 THEMES: Final = (
     ("sizes", ("covalent_radius", "molar_volume", "vdw_radius")),
@@ -133,7 +136,7 @@ def explain(
         model.head.classes[place] if model.head.classes else "",
         usual,
         _of_elements(cells, usual, lambda some: values(model.described(some, conditions))),
-        _of_descriptors(own, background, values),
+        _of_descriptors(own, background, values, model.has_networks),
     )
 
 
@@ -200,11 +203,12 @@ def _of_elements(
 
 
 def _of_descriptors(
-    own: Described, background: Described, values: Callable[[Described], Floats]
+    own: Described, background: Described, values: Callable[[Described], Floats], networks: bool
 ) -> tuple[Contribution, ...]:
     """Shapley values of kinds of descriptors against known compositions."""
     kinds = _kinds(own)
     names = list(dict.fromkeys(one for table in kinds.values() for one in table))
+    names += [BY_NETWORKS] * networks
     coalitions = np.arange(2 ** len(names))
     worth = np.concatenate([
         values(_mixed(own, background, kinds, names, some)).reshape(len(some), -1).mean(axis=1)
@@ -248,4 +252,8 @@ def _mixed(
         values = np.where(taken[:, None, :], own.blocks[name].values, block.values)
         blocks[name] = Descriptors(values.reshape(-1, values.shape[2]), block.names)
     rows = np.tile(np.arange(len(background)), len(coalitions))
-    return replace(background.take(rows), blocks=blocks)
+    if BY_NETWORKS in names:
+        taken = (coalitions >> names.index(BY_NETWORKS) & 1).astype(bool)
+        rows = np.where(np.repeat(taken, len(background)), len(background), rows)
+    cells = Compositions.concat([background.compositions, own.compositions])[rows]
+    return Described(cells, blocks, background.conditions[np.zeros(len(rows), dtype=np.int64)])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Final
@@ -18,19 +20,22 @@ from materialabs.errors import InputError, NotFound, ResourceError
 from materialabs.networks.cards import versions
 from materialabs.networks.model_files import CARD, WEIGHTS, read_card
 from materialabs.networks.splits import as_groups
-from materialabs.transfer.choosing import offered_scores, suiting
+from materialabs.transfer.choosing import offered_scores, starting, suiting
 from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import background_of
 from materialabs.transfer.folds import FoldPlan, compound_labels, plan_folds
 from materialabs.transfer.judging import figures_of, judge, learner_of
-from materialabs.transfer.learning import learn
-from materialabs.transfer.models import TransferModel, write_model
+from materialabs.transfer.learning import Learned, learn
+from materialabs.transfer.models import TransferModel, kept_or_learned, write_model
 from materialabs.transfer.reports import write_report
 from materialabs.transfer.sources import Source, shipped, shipped_names
 from materialabs.transfer.strategies import strategies_for
 from materialabs.transfer.tables import Measurements, read_measurements
 
 REPORT: Final = "report.html"
+
+WORK: Final = "work"
+"""Folder for what is learned on the way; a fit that was stopped goes on from it."""
 
 
 def fit(
@@ -43,6 +48,7 @@ def fit(
     unit: str = "",
     folds: str = "formula",
     sources: Sequence[str] | None = None,
+    networks: bool = True,
     out: str | Path | None = None,
     skip_bad: bool = False,
     normalise: bool = False,
@@ -53,7 +59,7 @@ def fit(
 ) -> TransferModel:
     """Learn a measured property from compositions, and judge it on folds that it has not seen.
 
-    The same call opens the model once it is finished.
+    The same call goes on where it was stopped, fold by fold, and opens a finished model.
 
     Parameters
     ----------
@@ -77,6 +83,9 @@ def fit(
         Names of sources of calculated knowledge, of which all are used at once; none with an empty
         list. By default the one of those that come with the package that suits the table best
         (:mod:`materialabs.transfer.choosing`), chosen anew in each fold.
+    networks
+        Let networks learn, too, which begin as those of the sources that suit the table; they take
+        most of the time, minutes for a table of hundreds of rows.
     out
         Folder of the model; by default named after table and target.
     skip_bad
@@ -99,20 +108,22 @@ def fit(
         shipped(name) for name in dict.fromkeys(sources or (shipped_names() if choose else ()))
     ]
     folder = Path(out) if out is not None else Path(folder_name(table, target))
-    plan = plan_of(measured, folds, known, seed) | ({"choose": True} if choose else {})
+    plan = plan_of(measured, folds, known, seed) | {"networks": networks}
+    plan |= {"choose": True} if choose else {}
     finished = _finished(folder, plan, {"credit": credit, "licence": licence})
     if finished is not None:
         return finished
     told = {"name": folder.resolve().name, "plan": plan, "credit": credit, "licence": licence}
     return fit_measurements(
-        measured, folder, told, folds=folds, sources=known, choose=choose, seed=seed,
-        progress=progress,
+        measured, folder, told, folds=folds, sources=known, choose=choose, networks=networks,
+        seed=seed, progress=progress,
     )  # fmt: skip
 
 
 def fit_measurements(
     measured: Measurements, folder: Path, told: dict[str, Any],
-    *, folds: str, sources: Sequence[Source], choose: bool, seed: int, progress: bool | None,
+    *, folds: str, sources: Sequence[Source], choose: bool, networks: bool, seed: int,
+    progress: bool | None,
 ) -> TransferModel:  # fmt: skip
     """Judge on folds, learn from all rows, and write the model's folder.
 
@@ -129,7 +140,7 @@ def fit_measurements(
         Entries of the card that the caller knows.
     sources, choose
         Sources of calculated knowledge; whether to learn with the one that suits best alone.
-    folds, seed, progress
+    networks, folds, seed, progress
         As in :func:`fit`.
     """
     _require_writable(folder)
@@ -138,13 +149,24 @@ def fit_measurements(
     described = describe(measured.compositions, sources, measured.conditions)
     names = [one.name for one in sources]
     chosen: list[list[str]] = []
-    learner = learner_of(measured, names, choose=choose, seed=seed, said=chosen.append)
+    work = folder / WORK / hashlib.sha256(json.dumps(told["plan"]).encode()).hexdigest()[:12]
+
+    def keep(rows: str, learn: Callable[[], Learned]) -> Learned:
+        return kept_or_learned(work / rows[:12], learn)
+
+    learner = learner_of(
+        measured, names, choose=choose, seed=seed, networks=networks, said=chosen.append,
+        keep=keep,
+    )  # fmt: skip
     judged = judge(described, measured.targets, plan, learner, sources=sources, progress=progress)
     scores = offered_scores(described, measured.targets, names, compounds) if choose else {}
-    used = suiting(scores) if choose else names
-    learned = learn(
-        described, measured.targets, measured.head, compounds, strategies_for(used), seed=seed
-    )
+    used, starts = (suiting(scores), starting(scores)) if choose else (names, names)
+    strategies = strategies_for(used, starts, networks=networks)
+    learned = keep(
+        "all", partial(
+            learn, described, measured.targets, measured.head, compounds, strategies, seed=seed
+        ),
+    )  # fmt: skip
     card = told | {
         "conditions": list(measured.conditions.names),
         "condition_ranges": _ranges(measured.conditions),
@@ -158,6 +180,7 @@ def fit_measurements(
     }
     model = write_model(folder, learned, [one for one in sources if one.name in used], card)
     write_report(model, measured, judged, folder / REPORT)
+    shutil.rmtree(folder / WORK, ignore_errors=True)
     return model
 
 
@@ -193,8 +216,8 @@ def _finished(folder: Path, plan: dict[str, Any], said: dict[str, str]) -> Trans
         return None
     if card.get("plan") != plan:
         raise InputError(
-            f"{folder} holds a model of another table, folds, sources or seed: give another "
-            "--out, or remove it.",
+            f"{folder} holds a model of another table, folds, sources, networks or seed: give "
+            "another --out, or remove it.",
             code="training.other",
         )
     if not (folder / REPORT).is_file():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,16 +16,20 @@ from materialabs.networks import cards
 from materialabs.networks.splits import Split
 from materialabs.predictions import Prediction
 from materialabs.progress import track
-from materialabs.transfer.choosing import offered_scores, suiting
+from materialabs.transfer.choosing import offered_scores, starting, suiting
 from materialabs.transfer.described import Described
 from materialabs.transfer.folds import FoldPlan
-from materialabs.transfer.learning import learn
+from materialabs.transfer.learning import Learned, learn
 from materialabs.transfer.sources import Source
 from materialabs.transfer.strategies import strategies_for
 from materialabs.transfer.tables import Measurements
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+
+
+Keep = Callable[[str, Callable[[], Learned]], Learned]
+"""Given a name for some rows and a way to learn from them, hands out what was learned."""
 
 
 class Learner(Protocol):
@@ -94,7 +100,8 @@ def judge(
 
 def learner_of(
     measured: Measurements, sources: Sequence[str], *, choose: bool = True, seed: int = 0,
-    said: Callable[[list[str]], None] | None = None,
+    networks: bool = True, said: Callable[[list[str]], None] | None = None,
+    keep: Keep | None = None,
 ) -> Learner:  # fmt: skip
     """The learner that this room is about: strategies weighed by nested validation.
 
@@ -108,21 +115,38 @@ def learner_of(
         Learn with the source that suits the rows best, and not with all at once.
     seed
         The same seed learns the same.
+    networks
+        Whether networks are among the strategies.
     said
         Is told which sources were learned with, each time that it learns.
+    keep
+        Keeps what is learned, by what it was learned from; without it everything is learned anew.
     """
 
     def predict(learned: Described, targets: Floats, groups: Rows, judged: Described) -> Prediction:
-        used = list(sources)
+        used = starts = list(sources)
         if choose:
-            used = suiting(offered_scores(learned, targets, sources, groups))
+            scores = offered_scores(learned, targets, sources, groups)
+            used, starts = suiting(scores), starting(scores)
         if said is not None:
             said(used)
-        strategies = strategies_for(used)
-        found = learn(learned, targets, measured.head, groups, strategies, seed=seed)
+        strategies = strategies_for(used, starts, networks=networks)
+        find = partial(learn, learned, targets, measured.head, groups, strategies, seed=seed)
+        found = find() if keep is None else keep(rows_digest(learned, targets, groups), find)
         return found.told(judged)
 
     return predict
+
+
+def rows_digest(described: Described, targets: Floats, groups: Rows | None = None) -> str:
+    """SHA-256 of all that rows are: compositions, conditions, targets, and groups if there are."""
+    cells, digest = described.compositions, hashlib.sha256()
+    for array in (
+        cells.offsets, cells.elements, cells.amounts, described.conditions.values, targets,
+        *(() if groups is None else (groups,)),
+    ):  # fmt: skip
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def check_no_leak(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.descriptors import Descriptors
-from materialabs.errors import InputError, IntegrityError
+from materialabs.errors import InputError, IntegrityError, NotFound
 from materialabs.networks.calibration import Calibration
 from materialabs.networks.domain import Domain
 from materialabs.networks.heads import Head
@@ -24,7 +25,7 @@ from materialabs.transfer.described import Described, describe
 from materialabs.transfer.learning import Learned
 from materialabs.transfer.probabilities import ClassScale
 from materialabs.transfer.sources import Source, shipped
-from materialabs.transfer.strategies import document_of, strategy_of
+from materialabs.transfer.strategies import Networks, document_of, strategy_of
 
 Floats = NDArray[np.float64]
 
@@ -71,9 +72,7 @@ class TransferModel:
             lacking = [name for name in REQUIRED if name not in card]
             if lacking:
                 raise ValueError(f"its card lacks {', '.join(lacking)}")
-            tensors, _ = read_tensors(place / WEIGHTS, card["files"][WEIGHTS])
-            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-            return cls(_restored(card, arrays), _sources(card), card)
+            return cls(_learned(place, card), _sources(card), card)
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, IntegrityError):
                 raise
@@ -101,6 +100,11 @@ class TransferModel:
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions that every prediction needs."""
         return tuple(self.card["conditions"])
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether networks, which read formulas and not descriptors, have a say."""
+        return any(isinstance(one, Networks) for one in self._learned.strategies)
 
     def unlearned_conditions(self, given: Conditions) -> list[str]:
         """What to say of each condition that lies outside what was learned from.
@@ -213,6 +217,25 @@ def write_model(
     return TransferModel(learned, sources, json.loads((folder / CARD).read_text("utf-8")))
 
 
+def kept_or_learned(place: Path, learn: Callable[[], Learned]) -> Learned:
+    """What an earlier run has learned and kept in a folder, or what is learned now and kept there.
+
+    Parameters
+    ----------
+    place
+        Of this learning alone: whoever asks again must be about to learn the same.
+    learn
+        Learns; it may take minutes.
+    """
+    if (place / CARD).is_file():
+        with suppress(IntegrityError, NotFound, KeyError, TypeError, ValueError):
+            return _learned(place, read_card(place))
+    found = learn()
+    place.mkdir(parents=True, exist_ok=True)
+    write_model(place, found, (), {"name": place.name, "conditions": [], "background": []})
+    return found
+
+
 def _sources(card: Mapping[str, Any]) -> list[Source]:
     """The sources that a card names, the very same weights."""
     found = []
@@ -228,7 +251,10 @@ def _sources(card: Mapping[str, Any]) -> list[Source]:
     return found
 
 
-def _restored(card: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Learned:
+def _learned(place: Path, card: Mapping[str, Any]) -> Learned:
+    """What the weights of a folder hold."""
+    tensors, _ = read_tensors(place / WEIGHTS, card["files"][WEIGHTS])
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     strategies = tuple(strategy_of(one) for one in card["strategies"])
     fitted = tuple(
         one.restored(_under(f"strategy-{number}.", arrays)) for number, one in enumerate(strategies)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from materialabs.crystals.descriptors import padded
 from materialabs.errors import InputError, IntegrityError
 from materialabs.forests import Forest
+from materialabs.threads import map_chunks
 from materialabs.transfer.described import ALLOYING, PHYSICAL, STATISTICS, Described
 from materialabs.transfer.gaussian_process import Process
 from materialabs.transfer.sources import blocks_of
+
+if TYPE_CHECKING:
+    from materialabs.transfer.tuning import Tuned
 
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
@@ -169,42 +174,134 @@ class FittedKernel:
         return self.process.to_arrays()
 
 
-TREES, BOOSTED, KERNEL = "trees", "boosted trees", "kernel"
+@dataclass(frozen=True)
+class Networks:
+    """Composition networks that learn on and answer together.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    starts
+        Names of the sources as whose networks they begin, in turn; without any, from nothing.
+    """
+
+    name: str
+    starts: tuple[str, ...] = ()
+
+    def fit(self, described: Described, targets: Floats, seed: int) -> FittedNetworks:
+        """Let the networks learn, as many at once as torch may use threads, each on one."""
+        from torch import get_num_threads, set_num_threads
+
+        from materialabs.transfer.tuning import tune
+
+        begun = [described.sources[name].ensemble.networks[0] for name in self.starts]
+        conditions = described.conditions.values
+
+        def learned(number: int) -> Tuned:
+            start = begun[number % len(begun)] if begun else None
+            return tune(
+                described.compositions, conditions, targets, start, TOGETHER * seed + number
+            )
+
+        threads = get_num_threads()
+        set_num_threads(1)
+        try:
+            return FittedNetworks(tuple(map_chunks(learned, range(TOGETHER), threads=threads)))
+        finally:
+            set_num_threads(threads)
+
+    def restored(self, arrays: Mapping[str, NDArray[Any]]) -> FittedNetworks:
+        """The networks of a file."""
+        from materialabs.transfer.tuning import Tuned
+
+        return FittedNetworks(
+            tuple(
+                Tuned.from_arrays(
+                    {name.removeprefix(f"{number}."): one for name, one in arrays.items()
+                     if name.startswith(f"{number}.")}
+                )
+                for number in range(TOGETHER)
+            )
+        )  # fmt: skip
 
 
-def strategies_for(sources: Sequence[str]) -> tuple[Strategy, ...]:
+@dataclass(frozen=True, eq=False)
+class FittedNetworks:
+    """Networks that have learned."""
+
+    networks: tuple[Tuned, ...]
+
+    def answers(self, described: Described) -> tuple[Floats, Floats]:
+        """Mean over the networks, and their disagreement; equal rows are worked out once."""
+        conditions = described.conditions.values
+        asked = np.hstack([*padded(described.compositions), conditions])
+        _, first, place = np.unique(asked, axis=0, return_index=True, return_inverse=True)
+        cells, given = described.compositions[first], conditions[first]
+        told = np.stack([one.answers(cells, given) for one in self.networks])
+        spread = np.sqrt(told.var(axis=0).mean(axis=1))
+        return told.mean(axis=0)[place], spread[place]
+
+    def to_arrays(self) -> Arrays:
+        """The arrays of each network, by its number."""
+        return {
+            f"{number}.{name}": array
+            for number, one in enumerate(self.networks)
+            for name, array in one.to_arrays().items()
+        }
+
+
+TOGETHER: Final = 2
+"""Networks that learn from the same rows."""
+
+TREES, BOOSTED, KERNEL, NETWORKS = "trees", "boosted trees", "kernel", "networks"
+
+
+def strategies_for(
+    sources: Sequence[str], starts: Sequence[str] = (), *, networks: bool = True
+) -> tuple[Strategy, ...]:
     """The strategies that nested validation weighs; those without sources guard against bad ones.
 
     Parameters
     ----------
     sources
         Names of the sources whose blocks are there; possibly none.
+    starts
+        Names of the sources as whose networks others begin; possibly none.
+    networks
+        Whether networks are among them, which take most of the time.
     """
+    begun = f"{NETWORKS} from {', '.join(starts)}" if starts else NETWORKS
+    last: tuple[Strategy, ...] = (Networks(begun, tuple(starts)),) if networks else ()
     physical = (STATISTICS, ALLOYING)
     plain: tuple[Strategy, ...] = (
         Trees(TREES, physical), Boosted(BOOSTED, physical), Kernel(KERNEL, PHYSICAL),
     )  # fmt: skip
     if not sources:
-        return plain
+        return (*plain, *last)
     learned, told = blocks_of(sources), ", ".join(sources)
     return (
         *plain,
         Boosted(f"{BOOSTED} with {told}", (*physical, *learned)),
         Kernel(f"{KERNEL} with {told}", (*PHYSICAL, *learned)),
+        *last,
     )
 
 
-KINDS: Final[dict[str, type[Trees] | type[Boosted] | type[Kernel]]] = {
-    "trees": Trees, "boosted": Boosted, "kernel": Kernel,
+KINDS: Final[dict[str, type[Trees] | type[Boosted] | type[Kernel] | type[Networks]]] = {
+    "trees": Trees, "boosted": Boosted, "kernel": Kernel, "networks": Networks,
 }  # fmt: skip
-"""Strategies that a model's folder may name."""
+"""Strategies that a model's folder may name; besides its name each has one list of names."""
 
 
 def document_of(strategy: Strategy) -> dict[str, Any]:
     """A strategy as JSON values."""
     for kind, known in KINDS.items():
         if isinstance(strategy, known):
-            return {"kind": kind, "name": strategy.name, "blocks": list(strategy.blocks)}
+            return {"kind": kind} | {
+                name: value if isinstance(value, str) else list(value)
+                for name, value in asdict(strategy).items()
+            }
     raise InputError(f"The strategy {strategy.name!r} cannot be kept in a model's folder.")
 
 
@@ -212,7 +309,8 @@ def strategy_of(document: Mapping[str, Any]) -> Strategy:
     """Read what :func:`document_of` gave."""
     try:
         known = KINDS[document["kind"]]
-        return known(str(document["name"]), tuple(map(str, document["blocks"])))
+        names = document["starts" if known is Networks else "blocks"]
+        return known(str(document["name"]), tuple(map(str, names)))
     except (KeyError, TypeError) as error:
         raise IntegrityError(
             f"This does not describe a strategy ({error}): restore the model's folder."
