@@ -10,9 +10,10 @@ CroMEL as published but with a fresh generator for each fold; its structure enco
 features of our graph network, so its row is the method on our source data, not the released
 weights: those reach R2 0.882 and 0.062 eV/atom.
 
-``python -m benchmarks.transfer`` takes two hours of one core; what is finished is kept in
-``--folder``, and ``--tables 'glass;steels'`` takes a part, whose rows replace those of the stored
-result, which names the tables that are missing. ``--quick`` takes two minutes.
+``python -m benchmarks.transfer`` takes many hours of one core, most of them for networks (of 500
+rows half an hour, of 4,000 an hour or more); what is finished is kept in ``--folder``, and
+``--tables 'glass;steels'`` takes a part, whose rows replace those of the stored result, which names
+the tables that are missing. ``--quick`` takes minutes.
 """
 
 from __future__ import annotations

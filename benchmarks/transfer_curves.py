@@ -6,8 +6,9 @@ best, three draws of each size. Rows saved at a size: how many rows more the mod
 needs for the error that the source gives, read off its own curve (a line between measured sizes in
 double logarithms); where the largest size does not reach that error, "more than".
 
-``python -m benchmarks.transfer_curves`` takes half an hour of one core; what is finished is kept in
-``--folder``. ``--quick`` takes a minute and writes nothing.
+``python -m benchmarks.transfer_curves`` took half an hour of one core before networks took part,
+and takes hours with them; what is finished is kept in ``--folder``. ``--quick`` takes minutes and
+writes nothing.
 """
 
 from __future__ import annotations

@@ -165,6 +165,9 @@ def test_many_damaged_files_are_read_or_refused_in_words(kind: str, damages: lis
 @example("cif", b"data_\nloop_\n")
 @example("table", b"cif\n\x00")
 @example("extxyz", b"1\nLattice=\nH 0 0 0")
+@example("ase-db", b"\xb9")
+@example("extxyz", "\xb9\nLattice=\nH 0 0 0".encode())
+@example("poscar", "x\n1\n1 0 0\n0 1 0\n0 0 1\nH\n\xb9\nDirect\n0 0 0".encode())
 @example("vasprun", b'<?xml version="1.0" encoding="IS-8859-1"?><modeling/>')
 def test_noise_is_refused_in_words(kind: str, data: bytes) -> None:
     attempt(data, kind)

@@ -9,10 +9,13 @@ import torch
 from materialabs import transfer
 from materialabs.crystals.compositions import Compositions
 from materialabs.crystals.descriptors import Descriptors
+from materialabs.networks.heads import Head
 from materialabs.transfer import tuning
 from materialabs.transfer.choosing import starting
 from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import BY_NETWORKS
+from materialabs.transfer.learning import learn
+from materialabs.transfer.models import write_model
 from materialabs.transfer.sources import shipped
 from materialabs.transfer.strategies import Networks, document_of, strategies_for, strategy_of
 from materialabs.transfer.tuning import ConditionedNetwork, alike, heads_of, schedule, tune
@@ -170,14 +173,24 @@ def test_networks_are_tried_unless_they_are_not_wanted() -> None:
 
 
 def test_a_model_with_networks_is_explained_and_reads_back(tmp_path: Path, quick: None) -> None:
+    source, formulas = shipped("gap"), formulas_of(40)
+    described = describe(Compositions.parse(formulas), [source])
+    learned = learn(
+        described, ionicity_of(formulas)[:, None], Head("ionicity", "1"), np.arange(40),
+        [Networks("networks from gap", ("gap",))],
+    )  # fmt: skip
+    card = {"name": "made", "conditions": [], "background": formulas[:8]}
+    model = write_model(tmp_path, learned, [source], card)
+    again = transfer.load(tmp_path)
+    assert model.has_networks and again.has_networks
+    assert np.array_equal(model.predict(["NaCl"]).mean, again.predict(["NaCl"]).mean)
+    told = transfer.explain(model, "NaCl")
+    assert BY_NETWORKS in [one.name for one in told.descriptors]
+    for parts in (told.elements, told.descriptors):
+        assert told.usual + sum(one.value for one in parts) == pytest.approx(told.prediction)
+
+
+def test_a_fit_tries_networks(tmp_path: Path, quick: None) -> None:
     table = write_table(tmp_path / "t.csv", 24)
     model = transfer.fit(table, "ionicity", sources=["gap"], out=tmp_path / "m", progress=False)
     assert "networks from gap" in model.card["trials"]
-    again = transfer.load(tmp_path / "m")
-    assert np.array_equal(model.predict(["NaCl"]).mean, again.predict(["NaCl"]).mean)
-    assert model.has_networks
-    told = transfer.explain(model, "NaCl")
-    names = [one.name for one in told.descriptors]
-    assert BY_NETWORKS in names
-    for parts in (told.elements, told.descriptors):
-        assert told.usual + sum(one.value for one in parts) == pytest.approx(told.prediction)

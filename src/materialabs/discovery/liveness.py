@@ -20,7 +20,7 @@ def gone(name: str) -> bool:
     """Whether a named process is known not to live: of this machine, and not there any more."""
     host, _, rest = name.partition(":")
     number, _, started = rest.partition(":")
-    if host != socket.gethostname() or not number.isdigit():
+    if host != socket.gethostname() or not number.isdecimal():
         return False
     return _started(int(number)) != started or not _started(int(number))
 

@@ -73,7 +73,7 @@ def subscripts(formula: str) -> str:
     """A formula for HTML, its amounts as subscripts."""
     pieces: list[str] = []
     for character in formula:
-        if character.isdigit() or character == ".":
+        if character.isdecimal() or character == ".":
             if pieces and pieces[-1].endswith("</sub>"):
                 pieces[-1] = pieces[-1].removesuffix("</sub>") + character + "</sub>"
             else:

@@ -217,7 +217,7 @@ class Checkpoint:
         lines = text.split("\n")
         if len(lines) < 4 or not lines[0]:
             raise IntegrityError("A checkpoint has origin, size and root.")
-        if not (lines[1].isascii() and lines[1].isdigit()) or str(int(lines[1])) != lines[1]:
+        if not (lines[1].isascii() and lines[1].isdecimal()) or str(int(lines[1])) != lines[1]:
             raise IntegrityError(f"The size of a checkpoint is a whole number, not {lines[1]!r}.")
         root = _decode(lines[2])
         if len(root) != HASH_SIZE or int(lines[1]) >= LARGEST_SIZE:

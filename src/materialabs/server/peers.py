@@ -171,7 +171,7 @@ def read_cosign_request(body: bytes) -> CosignRequest:
     head, gap, note = text.partition("\n\n")
     lines = head.split("\n")
     number = lines[0].removeprefix("old ")
-    if not gap or not lines[0].startswith("old ") or not (number.isascii() and number.isdigit()):
+    if not gap or not lines[0].startswith("old ") or not (number.isascii() and number.isdecimal()):
         raise InputError("A request reads: old N, proof lines, an empty line, the checkpoint.")
     if len(lines) - 1 > MOST_PROOF or len(number) > 19:
         raise InputError("The proof is longer than any log needs.")

@@ -166,7 +166,7 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     """What a status other than success means."""
     if error.code in BUSY:
         asked = error.headers.get("retry-after", "")
-        return _TryAgainError(f"status {error.code}", float(asked) if asked.isdigit() else 0.0)
+        return _TryAgainError(f"status {error.code}", float(asked) if asked.isdecimal() else 0.0)
     if error.code == 404:
         return NotFound(f"There is nothing at {url}.")
     message = f"{url} refuses with status {error.code}."

@@ -163,7 +163,7 @@ class Fetcher:
             raise ExternalError(
                 f"{_host(url)} sent more than {self.largest:,} bytes: ask for smaller pages."
             )
-        if length and length.isdigit() and int(length) != len(content):
+        if length and length.isdecimal() and int(length) != len(content):
             raise _PassingError("the answer was cut off")
         try:
             return json.loads(content)

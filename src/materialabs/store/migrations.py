@@ -32,7 +32,7 @@ def migrate(connection: Connection, found: str | None) -> bool:
     IntegrityError
         Where the store is newer than the program, or of no version at all.
     """
-    version = int(found) if found is not None and found.isascii() and found.isdigit() else 0
+    version = int(found) if found is not None and found.isascii() and found.isdecimal() else 0
     if version == DATABASE_VERSION:
         return False
     if version not in STEPS:

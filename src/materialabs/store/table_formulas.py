@@ -62,7 +62,7 @@ def _holds_compounds(header: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     return (
         len(read) >= 0.8 * max(len(counts), 1)
         and 2 * sum(count > 1 for count in read) > len(read)
-        and any(any(sign.isdigit() for sign in str(row.get(header))) for row in rows)
+        and any(any(sign.isdecimal() for sign in str(row.get(header))) for row in rows)
     )
 
 

@@ -86,7 +86,7 @@ def read_extxyz(source: Source) -> Iterator[Parsed]:
 
 def _count(line: str, index: int) -> int:
     text = line.strip()
-    if not text.isdigit() or len(text) > 12:
+    if not text.isdecimal() or len(text) > 12:
         raise FileError(f"has {text[:30]!r} where the number of atoms of frame {index} is needed")
     return int(text)
 
@@ -201,7 +201,7 @@ def _arrays(properties: str, body: list[str]) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     start = 0
     for name, kind, width in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
-        if kind not in _READERS or not width.isdigit() or not 0 < int(width) < MOST_COLUMNS:
+        if kind not in _READERS or not width.isdecimal() or not 0 < int(width) < MOST_COLUMNS:
             raise FileError(f"has a column {name}:{kind}:{width} that is not understood")
         stop = start + int(width)
         if any(len(row) < stop for row in table):

@@ -162,7 +162,7 @@ def _by_lines(text: bytes) -> str | None:
     if _DATA_LINE.search(text):
         return "cif"
     lines = text[:4096].decode("latin-1").splitlines()
-    if lines and lines[0].strip().isdigit():
+    if lines and lines[0].strip().isdecimal():
         return "extxyz"
     if len(lines) > 6 and all(_FLOATS.match(line) for line in lines[2:5]):
         return "poscar"

@@ -121,7 +121,7 @@ def _lattice(lines: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]
 def _atoms(lines: list[str]) -> tuple[list[str] | None, list[int], int]:
     """Symbols by atom, or none; numbers of atoms by kind; and the line that follows."""
     words = lines[5].split("!")[0].split("#")[0].split()
-    if words and all(word.isdigit() for word in words):
+    if words and all(word.isdecimal() for word in words):
         return None, _counts(words), 6
     symbols = [re.split(r"[_/]", word)[0] for word in lines[5].split("!")[0].split()]
     counts = _counts(lines[6].split("!")[0].split("#")[0].split()[: len(symbols)])
@@ -138,7 +138,7 @@ LARGEST_COUNT: Final = 10_000_000
 
 
 def _counts(words: list[str]) -> list[int]:
-    if not words or not all(word.isdigit() and len(word) < 10 for word in words):
+    if not words or not all(word.isdecimal() and len(word) < 10 for word in words):
         raise FileError("has no numbers of atoms after its cell")
     return [int(word) for word in words]
 

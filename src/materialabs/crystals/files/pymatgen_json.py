@@ -153,7 +153,7 @@ def _site_columns(
 def _is_species(label: str, symbol: str | None) -> bool:
     """The label only repeats the element, its charge or its occupancy."""
     rest = str(label).removeprefix(symbol or "")
-    return rest == "" or rest[0] in "+-:" or (rest[-1] in "+-" and rest[:-1].isdigit())
+    return rest == "" or rest[0] in "+-:" or (rest[-1] in "+-" and rest[:-1].isdecimal())
 
 
 def _flipped(flags: list[Any]) -> Any:

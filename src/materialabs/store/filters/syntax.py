@@ -261,7 +261,7 @@ class _Builder(Transformer[Token, Expression]):
         value = float(text)
         if value in (float("inf"), float("-inf")):
             raise FilterError(f"The number {text[:20]} is too large.")
-        if text.lstrip("+-").isdigit() and abs(value) < 1 << 53:
+        if text.lstrip("+-").isdecimal() and abs(value) < 1 << 53:
             return int(text)
         return value
 
