@@ -24,7 +24,7 @@ from materialabs.transfer.choosing import offered_scores, starting, suiting
 from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import background_of
 from materialabs.transfer.folds import FoldPlan, compound_labels, plan_folds
-from materialabs.transfer.judging import figures_of, judge, learner_of
+from materialabs.transfer.judging import figures_of, judge, learner_of, rows_digest
 from materialabs.transfer.learning import Learned, learn
 from materialabs.transfer.models import TransferModel, kept_or_learned, write_model
 from materialabs.transfer.reports import write_report
@@ -194,14 +194,10 @@ def plan_of(
     measured: Measurements, folds: str, sources: Sequence[Source], seed: int
 ) -> dict[str, Any]:
     """What decides the outcome, as JSON values: data, folds, sources, seed."""
-    digest = hashlib.sha256(json.dumps(measured.head.to_dict()).encode())
-    cells = measured.compositions
-    for array in (
-        cells.offsets, cells.elements, cells.amounts, measured.targets, measured.conditions.values,
-    ):  # fmt: skip
-        digest.update(np.ascontiguousarray(array).tobytes())
+    rows = rows_digest(measured.compositions, measured.conditions, measured.targets)
+    head = json.dumps(measured.head.to_dict())
     return {
-        "data": digest.hexdigest(), "folds": folds, "seed": seed,
+        "data": hashlib.sha256((head + rows).encode()).hexdigest(), "folds": folds, "seed": seed,
         "sources": [source.fingerprint() for source in sources],
     }  # fmt: skip
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from materialabs.crystals.compositions import Compositions
+from materialabs.crystals.descriptors import Descriptors
 from materialabs.errors import InputError, IntegrityError
 from materialabs.networks import cards
 from materialabs.networks.splits import Split
@@ -132,19 +134,20 @@ def learner_of(
             said(used)
         strategies = strategies_for(used, starts, networks=networks)
         find = partial(learn, learned, targets, measured.head, groups, strategies, seed=seed)
-        found = find() if keep is None else keep(rows_digest(learned, targets, groups), find)
+        found = (
+            find()
+            if keep is None
+            else keep(rows_digest(learned.compositions, learned.conditions, targets, groups), find)
+        )
         return found.told(judged)
 
     return predict
 
 
-def rows_digest(described: Described, targets: Floats, groups: Rows | None = None) -> str:
-    """SHA-256 of all that rows are: compositions, conditions, targets, and groups if there are."""
-    cells, digest = described.compositions, hashlib.sha256()
-    for array in (
-        cells.offsets, cells.elements, cells.amounts, described.conditions.values, targets,
-        *(() if groups is None else (groups,)),
-    ):  # fmt: skip
+def rows_digest(cells: Compositions, conditions: Descriptors, *others: NDArray[Any]) -> str:
+    """SHA-256 of what rows are: compositions, conditions, and others such as their targets."""
+    digest = hashlib.sha256()
+    for array in (cells.offsets, cells.elements, cells.amounts, conditions.values, *others):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

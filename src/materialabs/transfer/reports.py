@@ -14,6 +14,7 @@ from materialabs.networks.model_files import write_bytes
 from materialabs.networks.model_report import facts, html_table, pictures_of
 from materialabs.transfer.judging import Judged
 from materialabs.transfer.models import TransferModel
+from materialabs.transfer.strategies import NETWORKS
 from materialabs.transfer.tables import Measurements
 
 
@@ -127,6 +128,8 @@ def _strategies(card: Mapping[str, Any]) -> str:
     told = f"<p>Sources of calculated knowledge: {escape(sources)}."
     if card["sources_offered"]:
         told += " The one of the highest score was taken; each fold above chose for itself."
+        if any(name.startswith(NETWORKS) for name in card["trials"]):
+            told += " Networks begin as those of the two highest scores."
     scores = [{"source": name, "score": score} for name, score in card["sources_offered"].items()]
     return f"{html_table(rows)}{told}</p>{html_table(scores)}"
 

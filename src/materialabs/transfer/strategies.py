@@ -174,6 +174,10 @@ class FittedKernel:
         return self.process.to_arrays()
 
 
+TOGETHER: Final = 2
+"""Networks that learn from the same rows."""
+
+
 @dataclass(frozen=True)
 class Networks:
     """Composition networks that learn on and answer together.
@@ -250,9 +254,6 @@ class FittedNetworks:
             for name, array in one.to_arrays().items()
         }
 
-
-TOGETHER: Final = 2
-"""Networks that learn from the same rows."""
 
 TREES, BOOSTED, KERNEL, NETWORKS = "trees", "boosted trees", "kernel", "networks"
 

@@ -228,7 +228,7 @@ def _learn(
         else:
             loss = nn.functional.l1_loss(values, wanted[rows])
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(network.parameters(), STEEPEST)
         optimiser.step()
 
