@@ -276,6 +276,15 @@ def test_few_crystals_do_not_bend_the_scale() -> None:
     assert fitted(heavy_tailed(20_000, seed=3)).temper < 1.0
 
 
+def test_a_power_that_more_crystals_have_told_is_used() -> None:
+    made = heavy_tailed(2_000, seed=3)
+    found = fitted(made, temper=0.8)
+    assert found.temper == 0.8
+    std = found.std(made.signals, made.groups, len(made.mean))
+    plain = fitted(made, temper=1.0).std(made.signals, made.groups, len(made.mean))
+    assert np.log(std).std() == pytest.approx(0.8 * np.log(plain).std(), rel=0.1)
+
+
 # -- real errors ----------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from materialabs.errors import InputError
 from materialabs.networks.difficulty import FEWEST, Difficulty, described
 from materialabs.networks.ensembles import Answers, Asked
 from materialabs.networks.heads import Head
-from materialabs.networks.outsiders import half_of, outside_difficulty
+from materialabs.networks.outsiders import half_of, lesson_of
 
 Floats = NDArray[np.float64]
 
@@ -104,6 +104,10 @@ def outsider(cells: Compositions, values: Floats, rows: NDArray[np.int64]) -> As
     )  # fmt: skip
 
 
+def named(cells: Compositions) -> NDArray[np.str_]:
+    return np.array(cells.reduced_formulas())
+
+
 def test_outsiders_of_the_same_half_are_averaged_and_seldom_known_heads_left_out() -> None:
     cells, oxide = compounds(2 * FEWEST, seed=10)
     truth = np.zeros((len(cells), 2))
@@ -115,22 +119,57 @@ def test_outsiders_of_the_same_half_are_averaged_and_seldom_known_heads_left_out
     # Two outsiders are wrong by the same amount to either side but for a part: that part counts.
     parts = [outsider(cells, error * sign + 0.5 * error, rows)
              for rows in (first, second) for sign in (1.0, -1.0)]  # fmt: skip
-    found = outside_difficulty(parts, truth, heads)
-    assert found is not None and found.heads == ("energy",)
+    found = lesson_of(parts, truth, heads, named(cells))
+    assert found is not None and found.difficulty.heads == ("energy",)
     direct = Difficulty.fit(
         ("energy",), 0.5 * error, cells, cells.atoms * 15.0, 0.5 * error[:, :1]
     )  # fmt: skip
     asked = (0.5 * error, cells, cells.atoms * 15.0)
     np.testing.assert_array_equal(
-        found.log_errors(*asked)["energy"], direct.log_errors(*asked)["energy"]
+        found.difficulty.log_errors(*asked)["energy"], direct.log_errors(*asked)["energy"]
     )
+
+
+def apart(cells: Compositions, oxide: NDArray[np.bool_], tails: float) -> list[Asked]:
+    """Two outsiders for each half: errors that oxides make larger, with long tails or short ones.
+
+    Both are wrong together; how far they are apart tells nothing.
+    """
+    random = np.random.default_rng(20)
+    sizes = np.where(oxide, HARDER, 1.0) * np.exp(tails * random.normal(size=len(cells)))
+    error, gap = random.laplace(size=len(cells)) * sizes, 0.01 * random.normal(size=len(cells))
+    return [
+        outsider(cells, (error + sign * gap)[:, None], rows)
+        for rows in np.split(np.arange(len(cells)), 2) for sign in (1.0, -1.0)
+    ]  # fmt: skip
+
+
+def test_outsiders_tell_how_far_widths_may_follow_errors() -> None:
+    """Where what is hard says all of the size of an error, a low power would break its promise."""
+    cells, oxide = compounds(4 * FEWEST, seed=14)
+    heads, truth = (Head("energy"),), np.zeros((len(cells), 1))
+    found = lesson_of(apart(cells, oxide, 0.0), truth, heads, named(cells))
+    assert found is not None and 0.85 < found.powers["energy"] <= 1.0
+    wild = lesson_of(apart(cells, oxide, 1.5), truth, heads, named(cells))
+    assert wild is not None and wild.powers["energy"] < found.powers["energy"]
+
+
+def test_one_outsider_for_each_half_tells_no_power() -> None:
+    """It has nobody to disagree with, which a calibration reads."""
+    cells, oxide = compounds(3 * FEWEST, seed=15)
+    parts = apart(cells, oxide, 0.0)
+    truth = np.zeros((len(cells), 1))
+    for some in ([parts[0], parts[2]], parts[:2], parts[:3]):
+        found = lesson_of(some, truth, (Head("energy"),), named(cells))
+        assert found is None or not found.powers
 
 
 def test_few_errors_teach_nothing() -> None:
     cells, oxide = compounds(FEWEST - 1, seed=12)
     error = errors_of(oxide, 13)[:, None]
     parts = [outsider(cells, error, np.arange(len(cells)))]
-    assert outside_difficulty(parts, np.zeros_like(error), (Head("energy"),)) is None
-    assert outside_difficulty([], np.zeros_like(error), (Head("energy"),)) is None
+    heads, names = (Head("energy"),), named(cells)
+    assert lesson_of(parts, np.zeros_like(error), heads, names) is None
+    assert lesson_of([], np.zeros_like(error), heads, names) is None
     whole = replace(parts[0], rows=parts[0].rows)
-    assert outside_difficulty([whole], np.full_like(error, np.nan), (Head("energy"),)) is None
+    assert lesson_of([whole], np.full_like(error, np.nan), heads, names) is None

@@ -20,7 +20,6 @@ from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.calibration import FEWEST as FEWEST_TO_CALIBRATE
 from materialabs.networks.calibration import Calibration
 from materialabs.networks.composition_network import CompositionNetworkShape
-from materialabs.networks.difficulty import Difficulty
 from materialabs.networks.domain import Domain
 from materialabs.networks.ensembles import (
     Asked,
@@ -29,7 +28,7 @@ from materialabs.networks.ensembles import (
     State,
 )
 from materialabs.networks.graphs import BondGraphs
-from materialabs.networks.heads import Head, places_of, sibling_of
+from materialabs.networks.heads import Head, known_of, places_of, sibling_of
 from materialabs.networks.inputs import cell_volumes
 from materialabs.networks.judging import Assembled, judged, metrics
 from materialabs.networks.learning_tasks import Scaling
@@ -46,9 +45,13 @@ from materialabs.networks.model_files import (
     write_weights,
 )
 from materialabs.networks.models import Model, probabilities
-from materialabs.networks.outsiders import Outsider, outside_difficulty
+from materialabs.networks.outsiders import Lesson, Outsider, lesson_of
 from materialabs.networks.preparing import Prepared, UnrelaxedCopies
-from materialabs.networks.signals import WITH_DIFFICULTY, chemical_groups, error_signals
+from materialabs.networks.signals import (
+    chemical_groups,
+    error_signals,
+    signals_with_difficulty,
+)
 from materialabs.networks.training_data import TrainingData
 from materialabs.networks.volume_trials import (
     ONE,
@@ -130,7 +133,9 @@ def assemble(
     builder = _Builder(data, members, states, scaling, prepared)
     fitted, trials = builder.fitted()
     write_domains(folder, fitted.domains)
-    write_difficulties(folder, fitted.difficulties)
+    write_difficulties(
+        folder, {geometry: one.difficulty for geometry, one in fitted.lessons.items()}
+    )
     write_calibrations(folder, fitted.calibrations, fitted.temperatures, fitted.spreads)
     card = _card(data, members, folder, name, trials)
     write_json(folder / CARD, card)
@@ -145,7 +150,7 @@ class _Fitted:
     temperatures: dict[str, float] = field(default_factory=dict)
     spreads: dict[tuple[str, str], float] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
-    difficulties: dict[str, Difficulty] = field(default_factory=dict)
+    lessons: dict[str, Lesson] = field(default_factory=dict)
 
 
 class _Builder:
@@ -170,7 +175,7 @@ class _Builder:
 
     def fitted(self) -> tuple[_Fitted, dict[str, list[TrialError]]]:
         """Domains, calibrations and temperatures, and what each set of volumes reached."""
-        found = _Fitted(difficulties=self._difficulties())
+        found = _Fitted(lessons=self._lessons())
         parts = self.data.parts
         held = self._rows(self.all, parts.calibration)
         self._fit(found, "relaxed", self._rows(self.first, parts.train), held, ONE)
@@ -211,12 +216,12 @@ class _Builder:
                 found.spreads[geometry, head.name] = float(np.quantile(own.std(axis=0), USUAL))
             found.calibrations[geometry, head.name] = self._calibration(
                 held, known, truth[known, 0], head, found.domains.get(geometry),
-                found.difficulties.get(geometry),
+                found.lessons.get(geometry),
             )  # fmt: skip
 
     def _calibration(
         self, held: Asked, known: Rows, truth: Floats, head: Head, fitted: Domain | None,
-        difficulty: Difficulty | None,
+        lesson: Lesson | None,
     ) -> Calibration:  # fmt: skip
         values = held.answers.values[:, known]
         members = values[..., self.places[head.name].start]
@@ -230,20 +235,18 @@ class _Builder:
             strange = {
                 "distance": judged.distance, "rarity": judged.rarity, "volume": judged.volume,
             }  # fmt: skip
-        like = sibling_of(head, self.data.heads, known_of(self.data))
+        like = sibling_of(head, self.data.heads, known_of(self.data.heads, self.data.targets))
         sibling = None if like is None else values[..., self.places[like.name].start].mean(axis=0)
-        if difficulty is None or head.name not in difficulty.heads:
+        if lesson is None or head.name not in lesson.difficulty.heads:
             signals = error_signals(mean, members, sibling=sibling, **strange)
             return Calibration.fit(mean, truth, signals, chemical_groups(cells), clusters=clusters)
-        hard = difficulty.log_errors(values.mean(axis=0), cells, held.volumes[known])[head.name]
-        signals = error_signals(mean, members, sibling=sibling, hard=hard)
-        told: dict[str, Floats] = {
-            name: signals[name] for name in WITH_DIFFICULTY if name in signals
-        }
-        return Calibration.fit(mean, truth, told, {}, clusters=clusters)
+        hard = lesson.difficulty.log_errors(values.mean(axis=0), cells, held.volumes[known])
+        told = signals_with_difficulty(mean, members, sibling, hard[head.name])
+        power = lesson.powers.get(head.name)
+        return Calibration.fit(mean, truth, told, {}, clusters=clusters, temper=power)
 
-    def _difficulties(self) -> dict[str, Difficulty]:
-        """What outsiders tell of what is hard, by geometry."""
+    def _lessons(self) -> dict[str, Lesson]:
+        """What outsiders teach of errors, by geometry."""
         asked = {"relaxed": [
             self._rows(self._ensemble([one.state], one.scaling), one.kept_out)
             for one in self.outsiders
@@ -258,7 +261,7 @@ class _Builder:
                 for one in self.outsiders
             ]  # fmt: skip
         found = {
-            geometry: outside_difficulty(parts, self.data.targets, self.data.heads)
+            geometry: lesson_of(parts, self.data.targets, self.data.heads, self.data.formulas)
             for geometry, parts in asked.items()
         }
         return {geometry: one for geometry, one in found.items() if one is not None}
@@ -324,12 +327,6 @@ def best_temperature(scores: Floats, truth: Floats) -> float:
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
-def known_of(data: TrainingData) -> dict[str, int]:
-    """In how many rows each head's target is known, by name."""
-    known, places = np.isfinite(data.targets), places_of(data.heads)
-    return {head.name: int(known[:, places[head.name]].all(axis=1).sum()) for head in data.heads}
-
-
 def _card(
     data: TrainingData, members: Members, folder: Path, name: str,
     trials: Mapping[str, Sequence[TrialError]],
@@ -356,7 +353,7 @@ def _card(
             "notes": list(data.notes),
             "rows": len(data.inputs),
             "parts": data.parts.counts(),
-            "known": known_of(data),
+            "known": known_of(data.heads, data.targets),
         },
         "split": data.split,
         "elements": (learned.dense(range(119)) > 0).sum(axis=0).astype(int).tolist(),

@@ -96,6 +96,7 @@ class Calibration:
         *,
         clusters: Sequence[str] | NDArray[Any] | None = None,
         dangerous: Sequence[str] = DANGEROUS,
+        temper: float | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn from crystals that the model has not been trained on.
@@ -112,6 +113,8 @@ class Calibration:
             [n], names of what belongs together (reduced formulas), kept on one side of each fold.
         dangerous
             Signals that may only widen as they rise.
+        temper
+            Power of the scale, where more crystals have told it; chosen here without it.
         seed
             For drawing the folds.
         """
@@ -127,7 +130,8 @@ class Calibration:
             )
             count = int(here.sum())
             logs[here] = scale.log_scale(_chosen(signals, here), _chosen(groups, here), count)
-        temper = _temper(errors, logs, groups)
+        if temper is None:
+            temper = _temper(errors, logs, groups)
         corrections = _group_corrections(np.log(errors) - temper * logs, groups)[1:]
         scores = errors / np.exp(temper * logs + _summed(corrections, groups))
         unit = conformal_quantile(scores, ONE_SIGMA)

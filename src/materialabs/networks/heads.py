@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materialabs.errors import InputError
 from materialabs.levels import Kind, Level
@@ -132,3 +133,9 @@ def places_of(heads: tuple[Head, ...]) -> dict[str, slice]:
         places[head.name] = slice(start, start + len(head.columns))
         start += len(head.columns)
     return places
+
+
+def known_of(heads: tuple[Head, ...], targets: NDArray[np.float64]) -> dict[str, int]:
+    """In how many rows of targets [n, columns] each head's value is known, by name."""
+    known, places = np.isfinite(targets), places_of(heads)
+    return {head.name: int(known[:, places[head.name]].all(axis=1).sum()) for head in heads}

@@ -98,5 +98,16 @@ def error_signals(
     return signals
 
 
+def signals_with_difficulty(
+    mean: Floats, members: Floats, sibling: Floats | None, hard: Floats
+) -> dict[str, Floats]:
+    """The few signals that count where outsiders have taught what is hard.
+
+    Parameters as in :func:`error_signals`.
+    """
+    signals = error_signals(mean, members, sibling=sibling, hard=hard)
+    return {name: signals[name] for name in WITH_DIFFICULTY if name in signals}
+
+
 def _counted(number: int) -> str:
     return f"{number} element{'' if number == 1 else 's'}"
