@@ -88,6 +88,18 @@ def test_the_distance_is_that_to_the_fifth_nearest_prototype(domain: Domain) -> 
     assert found.distance == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("count", [20, 64, 65, 129, 400])
+def test_the_distance_is_right_for_any_number_of_prototypes(count: int) -> None:
+    features, compositions, volumes = known(count + 60, seed=8)
+    held = np.arange(count + 60) >= count
+    made = Domain.fit(features, compositions, volumes, held, prototypes=300)
+    assert len(made.prototypes) == min(count, 300)
+    where = (features[held] - made.centre) @ made.directions
+    every = np.linalg.norm(where[:, None] - made.prototypes, axis=2)
+    found = made.judge(features[held], compositions[held], volumes[held])
+    np.testing.assert_allclose(found.distance, np.sort(every, axis=1)[:, 4], rtol=1e-9)
+
+
 def test_a_shipped_domain_judges_alike_and_is_small(domain: Domain) -> None:
     arrays = domain.to_arrays()
     again = Domain.from_arrays(arrays)

@@ -20,6 +20,7 @@ from materialabs.networks.bond_network import BondNetworkShape
 from materialabs.networks.calibration import FEWEST as FEWEST_TO_CALIBRATE
 from materialabs.networks.calibration import Calibration
 from materialabs.networks.composition_network import CompositionNetworkShape
+from materialabs.networks.difficulty import Traits
 from materialabs.networks.domain import Domain
 from materialabs.networks.ensembles import (
     Asked,
@@ -45,7 +46,7 @@ from materialabs.networks.model_files import (
     write_weights,
 )
 from materialabs.networks.models import Model, probabilities
-from materialabs.networks.outsiders import Lesson, Outsider, lesson_of
+from materialabs.networks.outsiders import Lesson, Outside, Outsider, lesson_of
 from materialabs.networks.preparing import Prepared, UnrelaxedCopies
 from materialabs.networks.signals import (
     chemical_groups,
@@ -182,7 +183,7 @@ class _Builder:
         if self.prepared is None:
             return found, {}
         trials = self._trials(self.prepared.copies["valid"])
-        learned = self._learned_unrelaxed(self.prepared)
+        learned = self._learned_unrelaxed(self.prepared, self.first, parts.train)
         away = self.prepared.copies["cal"]
         answers: dict[VolumeTrial, Asked] = {}
         for head in self.data.heads:
@@ -198,7 +199,8 @@ class _Builder:
         *, only: Head | None = None,
     ) -> None:  # fmt: skip
         if geometry not in found.domains:
-            fitted = _domain(learned, held)
+            kept = domain.NEARLY_ALL if geometry in found.lessons else domain.PROTOTYPES
+            fitted = _domain(learned, held, kept)
             if fitted is not None:
                 found.domains[geometry] = fitted
         for head in self.data.heads if only is None else (only,):
@@ -229,40 +231,44 @@ class _Builder:
         mean, clusters = members.mean(axis=0), self.data.formulas[held.rows[known]]
         if len(known) < FEWEST_TO_FOLLOW:
             return Calibration.fit(mean, truth, {}, {}, clusters=clusters)
-        strange = {}
+        strange, volumes = {}, held.volumes[known]
         if fitted is not None:
-            judged = fitted.judge(held.answers.features[known], cells, held.volumes[known])
+            judged = fitted.judge(held.answers.features[known], cells, volumes)
             strange = {
                 "distance": judged.distance, "rarity": judged.rarity, "volume": judged.volume,
             }  # fmt: skip
         like = sibling_of(head, self.data.heads, known_of(self.data.heads, self.data.targets))
         sibling = None if like is None else values[..., self.places[like.name].start].mean(axis=0)
-        if lesson is None or head.name not in lesson.difficulty.heads:
+        if lesson is None or not strange or head.name not in lesson.difficulty.heads:
             signals = error_signals(mean, members, sibling=sibling, **strange)
             return Calibration.fit(mean, truth, signals, chemical_groups(cells), clusters=clusters)
-        hard = lesson.difficulty.log_errors(values.mean(axis=0), cells, held.volumes[known])
+        hard = lesson.difficulty.log_errors(
+            Traits(values.mean(axis=0), cells, volumes, strange["distance"])
+        )
         told = signals_with_difficulty(mean, members, sibling, hard[head.name])
         power = lesson.powers.get(head.name)
         return Calibration.fit(mean, truth, told, {}, clusters=clusters, temper=power)
 
     def _lessons(self) -> dict[str, Lesson]:
         """What outsiders teach of errors, by geometry."""
-        asked = {"relaxed": [
-            self._rows(self._ensemble([one.state], one.scaling), one.kept_out)
-            for one in self.outsiders
-        ]}  # fmt: skip
-        if self.prepared is not None:
-            copies = self.prepared.copies["train"]
-            asked["unrelaxed"] = [
-                self._copies(
-                    self._ensemble([one.state], one.scaling),
-                    copies.of(one.kept_out), ONE,
+        parts: dict[str, list[Outside]] = {"relaxed": [], "unrelaxed": []}
+        for one in self.outsiders:
+            ensemble = self._ensemble([one.state], one.scaling)
+            seen = np.setdiff1d(self.data.parts.train, one.kept_out)
+            parts["relaxed"].append(
+                _outside(self._rows(ensemble, seen), self._rows(ensemble, one.kept_out))
+            )
+            if self.prepared is not None:
+                away = self.prepared.copies["train"].of(one.kept_out)
+                parts["unrelaxed"].append(
+                    _outside(
+                        self._learned_unrelaxed(self.prepared, ensemble, seen),
+                        self._copies(ensemble, away, ONE),
+                    )
                 )
-                for one in self.outsiders
-            ]  # fmt: skip
         found = {
-            geometry: lesson_of(parts, self.data.targets, self.data.heads, self.data.formulas)
-            for geometry, parts in asked.items()
+            geometry: lesson_of(some, self.data.targets, self.data.heads, self.data.formulas)
+            for geometry, some in parts.items()
         }
         return {geometry: one for geometry, one in found.items() if one is not None}
 
@@ -294,16 +300,16 @@ class _Builder:
         volumes = cell_volumes(copies.graphs, cells)
         return Asked(trial.answers(ensemble, copies.graphs), cells, volumes, copies.original)
 
-    def _learned_unrelaxed(self, prepared: Prepared) -> Asked:
+    def _learned_unrelaxed(self, prepared: Prepared, ensemble: Any, seen: Rows) -> Asked:
         """Copies that were learned from, and what has none as it is."""
-        copies = prepared.copies["train"]
-        rest = np.setdiff1d(self.data.parts.train, copies.original)
+        copies = prepared.copies["train"].of(seen)
+        rest = np.setdiff1d(seen, copies.original)
         graphs = BondGraphs.concat([copies.graphs, prepared.relaxed.take(rest)])
         rows = np.concatenate([copies.original, rest])
-        return self._copies(self.first, UnrelaxedCopies(graphs, rows), ONE)
+        return self._copies(ensemble, UnrelaxedCopies(graphs, rows), ONE)
 
 
-def _domain(learned: Asked, held: Asked) -> Domain | None:
+def _domain(learned: Asked, held: Asked, prototypes: int) -> Domain | None:
     if min(len(learned.rows), len(held.rows)) < domain.FEWEST:
         return None
     return Domain.fit(
@@ -311,7 +317,17 @@ def _domain(learned: Asked, held: Asked) -> Domain | None:
         Compositions.concat([learned.compositions, held.compositions]),
         np.concatenate([learned.volumes, held.volumes]),
         np.arange(len(learned.rows) + len(held.rows)) >= len(learned.rows),
+        prototypes=prototypes,
     )
+
+
+def _outside(seen: Asked, away: Asked) -> Outside:
+    """What an outsider says of rows that it has not seen, and how far they are from the others."""
+    known = _domain(seen, away, domain.NEARLY_ALL)
+    if known is None:
+        return Outside(away, np.zeros(len(away.rows)))
+    judged = known.judge(away.answers.features, away.compositions, away.volumes)
+    return Outside(away, judged.distance)
 
 
 def best_temperature(scores: Floats, truth: Floats) -> float:

@@ -46,6 +46,59 @@ STEPS: Final = 127
 
 
 @dataclass(frozen=True, eq=False)
+class Traits:
+    """What can be said of n crystals before the truth is known.
+
+    Parameters
+    ----------
+    values
+        [n, columns], predicted values of every head of the model.
+    compositions, volumes
+        Of the cells, cubic angstrom.
+    distances
+        [n], from the crystals that were learned from (:mod:`materialabs.networks.domain`).
+    """
+
+    values: Floats
+    compositions: Compositions
+    volumes: Floats
+    distances: Floats
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: NDArray[np.int64]) -> Traits:
+        """Those of some crystals."""
+        return Traits(
+            self.values[rows], self.compositions[rows], self.volumes[rows], self.distances[rows]
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Traits]) -> Self:
+        """Join the traits of several sets of crystals."""
+        return cls(
+            np.concatenate([one.values for one in parts]),
+            Compositions.concat([one.compositions for one in parts]),
+            np.concatenate([one.volumes for one in parts]),
+            np.concatenate([one.distances for one in parts]),
+        )
+
+    def table(self) -> Floats:
+        """What the trees see of each crystal [n, d], whichever cell is chosen for it."""
+        groups = chemical_groups(self.compositions)
+        return np.concatenate(
+            [
+                composition_descriptors(self.compositions).values,
+                np.stack([np.asarray(truths, np.float64) for truths in groups.values()], axis=1),
+                np.log(self.volumes / self.compositions.atoms)[:, None],
+                self.values,
+                self.distances[:, None],
+            ],
+            axis=1,
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Difficulty:
     """What tells hard crystals from easy ones.
 
@@ -64,44 +117,37 @@ class Difficulty:
     spreads: Floats
 
     @classmethod
-    def fit(
-        cls, heads: Sequence[str], values: Floats, compositions: Compositions, volumes: Floats,
-        errors: Floats,
-    ) -> Self:  # fmt: skip
+    def fit(cls, heads: Sequence[str], traits: Traits, errors: Floats) -> Self:
         """Learn from absolute errors of outsiders.
 
         Parameters
         ----------
         heads
             Names of the k heads.
-        values
-            [n, columns], what the outsiders predict of every head of the model.
-        compositions, volumes
-            Of the n cells, cubic angstrom.
+        traits
+            Of n crystals, as the outsiders see them.
         errors
             [n, k], all known.
         """
-        if errors.shape != (len(values), len(heads)) or not np.isfinite(errors).all():
+        if errors.shape != (len(traits), len(heads)) or not np.isfinite(errors).all():
             raise InputError(
-                f"Known errors [{len(values)}, {len(heads)}] are needed, not {errors.shape}."
+                f"Known errors [{len(traits)}, {len(heads)}] are needed, not {errors.shape}."
             )
         logs = np.stack([_logarithms(column) for column in errors.T], axis=1)
         spreads = np.maximum(logs.std(axis=0), np.finfo(float).tiny)
         smallest = max(1, round(SMALLEST_SHARE * len(logs)))
         forest = Forest.boost(
-            described(values, compositions, volumes), logs / spreads,
+            traits.table(), logs / spreads,
             trees=TREES, rate=RATE, smallest=smallest, share=1.0,
         )  # fmt: skip
         # What is fitted on its answers must be fitted on those that the file gives.
         return cls.from_arrays(cls(tuple(heads), forest, spreads).to_arrays())
 
-    def log_errors(
-        self, values: Floats, compositions: Compositions, volumes: Floats
-    ) -> dict[str, Floats]:
-        """Logarithm of the likely error of each head [n]; arguments as in :meth:`fit`."""
-        if not len(values):
+    def log_errors(self, traits: Traits) -> dict[str, Floats]:
+        """Logarithm of the likely error of each head [n]."""
+        if not len(traits):
             return {head: np.zeros(0) for head in self.heads}
-        found, _ = self.forest.answers(described(values, compositions, volumes))
+        found, _ = self.forest.answers(traits.table())
         return dict(zip(self.heads, (found * self.spreads).T, strict=True))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -128,20 +174,6 @@ class Difficulty:
         return cls(
             tuple(heads.tolist()), Forest.from_arrays(own), np.asarray(spreads, dtype=np.float64)
         )
-
-
-def described(values: Floats, compositions: Compositions, volumes: Floats) -> Floats:
-    """What the trees see of each crystal [n, d], whichever cell is chosen for it."""
-    groups = chemical_groups(compositions)
-    return np.concatenate(
-        [
-            composition_descriptors(compositions).values,
-            np.stack([np.asarray(truths, np.float64) for truths in groups.values()], axis=1),
-            np.log(volumes / compositions.atoms)[:, None],
-            values,
-        ],
-        axis=1,
-    )
 
 
 def _logarithms(errors: Floats) -> Floats:

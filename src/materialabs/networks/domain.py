@@ -30,6 +30,9 @@ DIRECTIONS: Final = 16
 PROTOTYPES: Final = 3_000
 """Training crystals kept to measure distances from."""
 
+NEARLY_ALL: Final = 30_000
+"""The same where distances have to tell what is hard to predict."""
+
 NEIGHBOUR: Final = 5
 """The distance is that to the fifth nearest of them: one odd crystal makes no domain."""
 
@@ -39,8 +42,11 @@ TABLE: Final = 1_000
 FEWEST: Final = 20
 """Training and held-out crystals; with fewer there is no domain to speak of."""
 
-BLOCK: Final = 2_000
-"""Crystals whose distances are computed at once (48 MB)."""
+AT_ONCE: Final = 500_000
+"""Distances that are computed at once (4 MB)."""
+
+GROUP: Final = 64
+"""Prototypes of which the nearest is looked for first."""
 
 MOST_SEEN: Final = 65_535
 """Pairs seen more often count as seen so often."""
@@ -88,7 +94,7 @@ class Strangeness:
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """What a model has learned from, in a form small enough to ship (about 150 kB).
+    """What a model has learned from, small enough to ship (150 kB, or 1 MB with nearly all of it).
 
     Parameters
     ----------
@@ -124,6 +130,7 @@ class Domain:
         volumes: Floats,
         held_out: NDArray[np.bool_],
         *,
+        prototypes: int = PROTOTYPES,
         seed: int = 0,
     ) -> Self:
         """Describe the training crystals, ranked by held-out ones from the same source.
@@ -138,6 +145,8 @@ class Domain:
             [n], cubic angstrom of the cells.
         held_out
             [n], True for crystals that the network has not learned from.
+        prototypes
+            Training crystals to keep at most.
         seed
             For drawing the prototypes.
         """
@@ -150,7 +159,7 @@ class Domain:
         centre, directions = _whitening(values[learned])
         rows = np.flatnonzero(learned)
         random = np.random.default_rng(seed)
-        kept = np.sort(random.choice(rows, min(PROTOTYPES, len(rows)), replace=False))
+        kept = np.sort(random.choice(rows, min(prototypes, len(rows)), replace=False))
         elements, pairs = _counts(compositions[learned])
         logs = _log_volumes(compositions, volumes)
         nothing = np.zeros(1)
@@ -233,14 +242,26 @@ class Domain:
         return np.asarray(np.min(ranks, axis=0))
 
     def _distances(self, where: Floats) -> Floats:
-        """To the fifth nearest prototype [n]."""
-        squares = (self.prototypes**2).sum(axis=1)
-        nearest = min(NEIGHBOUR, len(self.prototypes)) - 1
+        """To the fifth nearest prototype [n].
+
+        The five nearest of all are in those five groups whose nearest ones are the nearest.
+        """
+        count, columns = self.prototypes.shape
+        groups = -(-count // GROUP)
+        nearest = min(NEIGHBOUR, count) - 1
+        kept = min(nearest + 1, groups)
+        slopes, squares = np.zeros((columns, groups * GROUP)), np.full(groups * GROUP, np.inf)
+        slopes[:, :count] = -2.0 * self.prototypes.T
+        squares[:count] = (self.prototypes**2).sum(axis=1)
         found = np.zeros(len(where))
-        for start in range(0, len(where), BLOCK):
-            block = where[start : start + BLOCK]
-            gaps = (block**2).sum(axis=1)[:, None] + squares - 2.0 * block @ self.prototypes.T
-            found[start : start + BLOCK] = np.partition(gaps, nearest, axis=1)[:, nearest]
+        rows = max(1, AT_ONCE // len(squares))
+        for start in range(0, len(where), rows):
+            block = where[start : start + rows]
+            gaps = (block @ slopes + squares).reshape(len(block), groups, GROUP)
+            near = np.argpartition(gaps.min(axis=2), kept - 1, axis=1)[:, :kept]
+            few = np.take_along_axis(gaps, near[:, :, None], axis=1).reshape(len(block), -1)
+            closest = np.partition(few, nearest, axis=1)[:, nearest]
+            found[start : start + rows] = closest + (block**2).sum(axis=1)
         return np.sqrt(np.maximum(found, 0.0))
 
     def _rarities(self, compositions: Compositions) -> tuple[Floats, Floats]:

@@ -21,6 +21,7 @@ from materialabs.crystals.batch import Crystals
 from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError, NotFound
 from materialabs.networks.bond_network import BondNetworkShape
+from materialabs.networks.difficulty import Traits
 from materialabs.networks.ensembles import Answers, BondEnsemble
 from materialabs.networks.graphs import BondGraphs, bond_graphs
 from materialabs.networks.heads import Head, places_of, sibling_of
@@ -269,8 +270,10 @@ class Model:
             strange = domain.judge(answers.features, compositions, given)
         hard: dict[str, Floats] = {}
         difficulty = self._files.difficulties.get(geometry)
-        if difficulty is not None and len(compositions):
-            hard = difficulty.log_errors(answers.values.mean(axis=0), compositions, given)
+        if difficulty is not None and strange is not None:
+            hard = difficulty.log_errors(
+                Traits(answers.values.mean(axis=0), compositions, given, strange.distance)
+            )
         groups = chemical_groups(compositions)
         ensemble_spread = self._files.ensemble.scaling.spread
         told = {}

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from materialabs.crystals.compositions import Compositions
 from materialabs.networks.calibration import Calibration
-from materialabs.networks.difficulty import FEWEST, Difficulty
+from materialabs.networks.difficulty import FEWEST, Difficulty, Traits
 from materialabs.networks.ensembles import Asked, State
 from materialabs.networks.heads import Head, known_of, places_of, sibling_of
 from materialabs.networks.learning_tasks import Scaling
@@ -24,6 +22,9 @@ Rows = NDArray[np.int64]
 
 HALVES: Final = 2
 """Parts of the training formulas, one of which an outsider does not see."""
+
+FEWEST_TOGETHER: Final = 2
+"""Outsiders that were kept from the same rows; alone, one cannot disagree."""
 
 USUALLY_KNOWN: Final = 0.9
 """Share of the rows that know a head's value from which what is hard is learned for it."""
@@ -64,6 +65,22 @@ def half_of(rows: Rows, formulas: NDArray[np.str_], number: int) -> tuple[Rows, 
 
 
 @dataclass(frozen=True, eq=False)
+class Outside:
+    """Rows that an outsider has not seen.
+
+    Parameters
+    ----------
+    asked
+        What it says of them.
+    distances
+        How far each is from what it has learned from, in its own features.
+    """
+
+    asked: Asked
+    distances: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Lesson:
     """What outsiders teach of the errors of one geometry.
 
@@ -80,7 +97,7 @@ class Lesson:
 
 
 def lesson_of(
-    parts: Sequence[Asked], targets: Floats, heads: tuple[Head, ...], formulas: NDArray[np.str_]
+    parts: Sequence[Outside], targets: Floats, heads: tuple[Head, ...], formulas: NDArray[np.str_]
 ) -> Lesson | None:
     """What is hard, and how far widths may follow it, by the errors of all outsiders.
 
@@ -99,103 +116,101 @@ def lesson_of(
     -------
     Nothing where too few errors are known.
     """
-    together = _Errors(_ensembles(parts), targets, heads)
-    difficulty = together.difficulty(together.ensembles)
-    return None if difficulty is None else Lesson(difficulty, together.powers(formulas))
-
-
-def _ensembles(parts: Sequence[Asked]) -> list[Asked]:
-    """The answers of those that were kept from the same rows, as the answers of one ensemble."""
-    alike: dict[bytes, list[Asked]] = {}
+    alike: dict[bytes, list[Outside]] = {}
     for part in parts:
-        alike.setdefault(part.rows.tobytes(), []).append(part)
-    return [
-        replace(some[0], answers=replace(
-            some[0].answers, values=np.concatenate([one.answers.values for one in some])
-        ))
-        for some in alike.values()
-    ]  # fmt: skip
+        alike.setdefault(part.asked.rows.tobytes(), []).append(part)
+    rows = [some[0].asked.rows for some in alike.values()]
+    names = _usually_known(heads, targets[np.concatenate(rows)]) if rows else []
+    if not names:
+        return None
+    columns = [places_of(heads)[name].start for name in names]
+    ensembles = [_Ensemble.of(some, targets, columns) for some in alike.values()]
+    difficulty = _difficulty(ensembles, names, columns)
+    if difficulty is None:
+        return None
+    return Lesson(difficulty, _powers(ensembles, names, heads, targets, formulas))
+
+
+def _usually_known(heads: tuple[Head, ...], targets: Floats) -> list[str]:
+    known = known_of(heads, targets)
+    least = max(USUALLY_KNOWN * len(targets), 1.0)
+    return [head.name for head in heads if not head.classes and known[head.name] >= least]
 
 
 @dataclass(frozen=True, eq=False)
-class _Errors:
-    """Ensembles of outsiders, each with the rows that none of it has seen, and the truth."""
+class _Ensemble:
+    """Outsiders that were kept from the same rows, asked for those of them with known values.
 
-    ensembles: list[Asked]
-    targets: Floats
-    heads: tuple[Head, ...]
+    Parameters
+    ----------
+    values
+        [m, n, columns], answers of each.
+    traits
+        Of the rows; distances as the first outsider sees them, like a model's first member.
+    truth
+        [n, columns].
+    rows
+        [n], their places in the table.
+    """
 
-    @cached_property
-    def names(self) -> list[str]:
-        """The heads whose values are usually known."""
-        rows = [one.rows for one in self.ensembles]
-        known = known_of(self.heads, self.targets[np.concatenate(rows)]) if rows else {}
-        least = USUALLY_KNOWN * sum(map(len, rows))
-        return [
-            head.name for head in self.heads
-            if not head.classes and known.get(head.name, 0) >= max(least, 1.0)
-        ]  # fmt: skip
+    values: Floats
+    traits: Traits
+    truth: Floats
+    rows: Rows
 
-    def column(self, name: str) -> int:
-        """Where a head's value stands."""
-        return int(places_of(self.heads)[name].start)
+    @classmethod
+    def of(cls, parts: Sequence[Outside], targets: Floats, columns: Sequence[int]) -> Self:
+        """Those of the rows whose values in some columns are known."""
+        first = parts[0].asked
+        truth = targets[first.rows]
+        known = np.flatnonzero(np.isfinite(truth[:, columns]).all(axis=1))
+        values = np.concatenate([one.asked.answers.values for one in parts])
+        traits = Traits(
+            values.mean(axis=0), first.compositions, first.volumes, parts[0].distances
+        )  # fmt: skip
+        return cls(values[:, known], traits.take(known), truth[known], first.rows[known])
 
-    def known(self, one: Asked) -> Rows:
-        """Places in an ensemble's rows where all of these heads are known."""
-        columns = [self.column(name) for name in self.names]
-        return np.flatnonzero(np.isfinite(self.targets[one.rows][:, columns]).all(axis=1))
 
-    def difficulty(self, ensembles: Sequence[Asked]) -> Difficulty | None:
-        """What is hard, by the errors of some of the ensembles."""
-        known = [self.known(one) for one in ensembles]
-        if not self.names or sum(map(len, known)) < FEWEST:
-            return None
-        columns = [self.column(name) for name in self.names]
-        asked = list(zip(ensembles, known, strict=True))
-        values = np.concatenate([one.answers.values.mean(axis=0)[some] for one, some in asked])
-        truth = np.concatenate([self.targets[one.rows[some]] for one, some in asked])
-        return Difficulty.fit(
-            self.names,
-            values,
-            Compositions.concat([one.compositions[some] for one, some in asked]),
-            np.concatenate([one.volumes[some] for one, some in asked]),
-            np.abs(values - truth)[:, columns],
-        )
+def _difficulty(
+    ensembles: Sequence[_Ensemble], names: Sequence[str], columns: Sequence[int]
+) -> Difficulty | None:
+    """What is hard, by the errors of some ensembles; nothing where these are few."""
+    if sum(len(one.rows) for one in ensembles) < FEWEST:
+        return None
+    errors = [np.abs(one.traits.values - one.truth)[:, columns] for one in ensembles]
+    return Difficulty.fit(
+        names, Traits.concat([one.traits for one in ensembles]), np.concatenate(errors)
+    )
 
-    def powers(self, formulas: NDArray[np.str_]) -> dict[str, float]:
-        """The power of the likely error by which each head's intervals are widest where they must.
 
-        Each ensemble's crystals are judged by what the others teach, as new crystals will be. There
-        are many more of them than were set aside for calibration, where chance rules this power.
-        """
-        seen = []
-        for one in self.ensembles:
-            others = self.difficulty([other for other in self.ensembles if other is not one])
-            if others is None or len(one.answers.values) < 2:  # alone, it cannot disagree
-                return {}
-            some = self.known(one)
-            values = one.answers.values[:, some]
-            hard = others.log_errors(
-                values.mean(axis=0), one.compositions[some], one.volumes[some]
-            )  # fmt: skip
-            seen.append((one.rows[some], values, hard))
-        counted, found = known_of(self.heads, self.targets), {}
-        for head in (head for head in self.heads if head.name in self.names):
-            like = sibling_of(head, self.heads, counted)
-            means, truths, signals = [], [], []
-            for rows, values, hard in seen:
-                own = values[..., self.column(head.name)]
-                sibling = None if like is None else values[..., self.column(like.name)].mean(axis=0)
-                means.append(own.mean(axis=0))
-                truths.append(self.targets[rows, self.column(head.name)])
-                signals.append(
-                    signals_with_difficulty(means[-1], own, sibling, hard[head.name])
-                )  # fmt: skip
-            found[head.name] = Calibration.fit(
-                np.concatenate(means),
-                np.concatenate(truths),
-                {name: np.concatenate([one[name] for one in signals]) for name in signals[0]},
-                {},
-                clusters=formulas[np.concatenate([rows for rows, _, _ in seen])],
-            ).temper
-        return found
+def _powers(
+    ensembles: Sequence[_Ensemble], names: Sequence[str], heads: tuple[Head, ...], targets: Floats,
+    formulas: NDArray[np.str_],
+) -> dict[str, float]:  # fmt: skip
+    """The power of the likely error that makes intervals narrowest and keeps their promise.
+
+    Each ensemble's crystals are judged by what the others teach, as new crystals will be. There are
+    many more of them than were set aside for calibration, where chance rules this power.
+    """
+    places, known = places_of(heads), known_of(heads, targets)
+    hards = []
+    for one in ensembles:
+        others = [other for other in ensembles if other is not one]
+        taught = _difficulty(others, names, [places[name].start for name in names])
+        if taught is None or len(one.values) < FEWEST_TOGETHER:
+            return {}
+        hards.append(taught.log_errors(one.traits))
+    together = min(len(one.values) for one in ensembles)
+    values = np.concatenate([one.values[:together] for one in ensembles], axis=1)
+    truth = np.concatenate([one.truth for one in ensembles])
+    clusters = formulas[np.concatenate([one.rows for one in ensembles])]
+    found = {}
+    for head in (head for head in heads if head.name in names):
+        own, like = values[..., places[head.name].start], sibling_of(head, heads, known)
+        sibling = None if like is None else values[..., places[like.name].start].mean(axis=0)
+        hard = np.concatenate([one[head.name] for one in hards])
+        signals = signals_with_difficulty(own.mean(axis=0), own, sibling, hard)
+        found[head.name] = Calibration.fit(
+            own.mean(axis=0), truth[:, places[head.name].start], signals, {}, clusters=clusters
+        ).temper
+    return found
