@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError
+from materialabs.networks import domain, outsiders
+from materialabs.networks.assembling import Members, assemble
+from materialabs.networks.calibration import Calibration
+from materialabs.networks.composition_network import CompositionNetwork, CompositionNetworkShape
 from materialabs.networks.difficulty import FEWEST, Difficulty, Traits
 from materialabs.networks.ensembles import Answers, Asked
 from materialabs.networks.heads import Head
-from materialabs.networks.outsiders import Outside, half_of, lesson_of
+from materialabs.networks.learning_tasks import Scaling
+from materialabs.networks.models import load_model
+from materialabs.networks.outsiders import Outside, Outsider, half_of, lesson_of
+from materialabs.networks.training_data import Parts, TrainingData
+from materialabs.predictions import Prediction
 
 Floats = NDArray[np.float64]
 
@@ -114,12 +125,12 @@ def test_an_outsider_sees_no_formula_of_the_half_that_it_is_kept_from() -> None:
 
 
 def outsider(
-    cells: Compositions, values: Floats, rows: NDArray[np.int64], distance: float = 0.0
+    cells: Compositions, values: Floats, rows: NDArray[np.int64], distances: Floats | None = None
 ) -> Outside:
-    """What one network says of some rows, all of them as far from what it has learned from."""
+    """What one network says of some rows; without distances, all are as far from what it knows."""
     answers = Answers(values[rows][None], np.zeros((len(rows), 1), np.float32))
     asked = Asked(answers, cells[rows], cells.atoms[rows] * 15.0, rows)
-    return Outside(asked, np.full(len(rows), distance))
+    return Outside(asked, np.zeros(len(rows)) if distances is None else distances[rows])
 
 
 def named(cells: Compositions) -> NDArray[np.str_]:
@@ -135,50 +146,128 @@ def test_outsiders_of_the_same_half_are_averaged_and_seldom_known_heads_left_out
     error = np.ceil(errors_of(oxide, 11)[:, None] * 1024) / 1024 * np.ones((1, 2))
     first, second = np.split(np.arange(len(cells)), 2)
     # Two outsiders are wrong by the same amount to either side but for a part: that part counts.
-    # How far the first of the two has them from what it knows, counts.
-    parts = [outsider(cells, error * sign + 0.5 * error, rows, distance=1.0 - sign)
+    # So does how far the first of the two has them from what it knows, which tells their errors.
+    distances = {1.0: 1.0 + error[:, 0], -1.0: np.random.default_rng(13).random(len(cells))}
+    parts = [outsider(cells, error * sign + 0.5 * error, rows, distances[sign])
              for rows in (first, second) for sign in (1.0, -1.0)]  # fmt: skip
     found = lesson_of(parts, truth, heads, named(cells))
     assert found is not None and found.difficulty.heads == ("energy",)
-    asked = traits_of(cells, 0.5 * error)
+    asked = traits_of(cells, 0.5 * error, distances[1.0])
     direct = Difficulty.fit(("energy",), asked, 0.5 * error[:, :1])
     np.testing.assert_array_equal(
         found.difficulty.log_errors(asked)["energy"], direct.log_errors(asked)["energy"]
     )
 
 
-def apart(cells: Compositions, oxide: NDArray[np.bool_], tails: float) -> list[Outside]:
-    """Two outsiders for each half: errors that oxides make larger, with long tails or short ones.
+def apart(
+    cells: Compositions, oxide: NDArray[np.bool_], tails: float
+) -> tuple[list[Outside], Floats]:
+    """Two outsiders for each half, and the truth: oxides are harder, with long tails or short ones.
 
     Both are wrong together; how far they are apart tells nothing.
     """
     random = np.random.default_rng(20)
     sizes = np.where(oxide, HARDER, 1.0) * np.exp(tails * random.normal(size=len(cells)))
-    error, gap = random.laplace(size=len(cells)) * sizes, 0.01 * random.normal(size=len(cells))
-    return [
-        outsider(cells, (error + sign * gap)[:, None], rows)
+    truth, gap = random.laplace(size=len(cells)) * sizes, 0.01 * random.normal(size=len(cells))
+    parts = [
+        outsider(cells, (sign * gap)[:, None], rows)
         for rows in np.split(np.arange(len(cells)), 2) for sign in (1.0, -1.0)
     ]  # fmt: skip
+    return parts, truth[:, None]
 
 
 def test_outsiders_tell_how_far_widths_may_follow_errors() -> None:
-    """Where what is hard says all of the size of an error, a low power would break its promise."""
+    """Where errors have longer tails, widths that follow less hold as often, and are narrower."""
     cells, oxide = compounds(4 * FEWEST, seed=14)
-    heads, truth = (Head("energy"),), np.zeros((len(cells), 1))
-    found = lesson_of(apart(cells, oxide, 0.0), truth, heads, named(cells))
-    assert found is not None and 0.85 < found.powers["energy"] <= 1.0
-    wild = lesson_of(apart(cells, oxide, 1.5), truth, heads, named(cells))
-    assert wild is not None and wild.powers["energy"] < found.powers["energy"]
+    heads = (Head("energy"),)
+    powers = []
+    for tails in (0.0, 1.5):
+        parts, truth = apart(cells, oxide, tails)
+        found = lesson_of(parts, truth, heads, named(cells))
+        assert found is not None
+        powers.append(found.powers["energy"])
+    assert powers[1] < powers[0] - 0.05
+    assert powers[0] > 0.75
+
+
+def test_the_power_is_judged_on_crystals_that_taught_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cells, oxide = compounds(2 * FEWEST, seed=19)
+    parts, truth = apart(cells, oxide, 0.0)
+    taught, asked = [], []
+    learn, tell = Difficulty.fit, Difficulty.log_errors
+
+    def learned(names: list[str], traits: Traits, errors: Floats) -> Difficulty:
+        taught.append(set(named(traits.compositions)))
+        return learn(names, traits, errors)
+
+    def told(self: Difficulty, traits: Traits) -> dict[str, Floats]:
+        asked.append(set(named(traits.compositions)))
+        return tell(self, traits)
+
+    monkeypatch.setattr(Difficulty, "fit", learned)
+    monkeypatch.setattr(Difficulty, "log_errors", told)
+    assert lesson_of(parts, truth, (Head("energy"),), named(cells)) is not None
+    halves = [set(named(cells[rows])) for rows in np.split(np.arange(len(cells)), 2)]
+    assert taught == [halves[0] | halves[1], halves[1], halves[0]]
+    assert asked == halves
 
 
 def test_one_outsider_for_each_half_tells_no_power() -> None:
     """It has nobody to disagree with, which a calibration reads."""
     cells, oxide = compounds(3 * FEWEST, seed=15)
-    parts = apart(cells, oxide, 0.0)
-    truth = np.zeros((len(cells), 1))
+    parts, truth = apart(cells, oxide, 0.0)
     for some in ([parts[0], parts[2]], parts[:2], parts[:3]):
         found = lesson_of(some, truth, (Head("energy"),), named(cells))
-        assert found is None or not found.powers
+        assert found is not None and not found.powers
+
+
+def test_an_assembled_model_reads_what_outsiders_teach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks that have learned nothing do: what their calibration saw is what is asked later."""
+    monkeypatch.setattr(outsiders, "FEWEST", 100)
+    monkeypatch.setattr(domain, "PROTOTYPES", 50)
+    cells, _ = compounds(900, seed=21)
+    formulas = named(cells)
+    targets = np.random.default_rng(22).normal(size=(len(cells), 1))
+    train, stops, held, test = np.split(np.arange(len(cells)), [500, 550, 750])
+    data = TrainingData(
+        cells, targets, (Head("energy"),), Parts(train, stops, held, test), "made", "made"
+    )  # fmt: skip
+    shape, scaling = CompositionNetworkShape(("energy",), 16, 1, 2), Scaling.of(targets)
+    torch.manual_seed(23)
+    states = [CompositionNetwork(shape).state_dict() for _ in range(7)]
+    found = [
+        Outsider(state, scaling, half_of(train, formulas, number)[1])
+        for number, state in enumerate(states[:4])
+    ]
+    learned: list[Any] = []
+    asked: list[Any] = []
+    fit, apply = Calibration.fit, Calibration.applied
+
+    def noted(*given: Any, **options: Any) -> Calibration:
+        learned.append((given[2], options.get("temper")))
+        return fit(*given, **options)
+
+    def applied(self: Calibration, raw: Prediction, signals: Any, groups: Any) -> Prediction:
+        asked.append(signals)
+        return apply(self, raw, signals, groups)
+
+    monkeypatch.setattr(Calibration, "fit", noted)
+    monkeypatch.setattr(Calibration, "applied", applied)
+    assemble(data, Members(shape, states[4:], scaling, [], [], None, found), None, tmp_path, "made")
+    monkeypatch.setattr(Calibration, "fit", fit)
+    (world, none), (signals, power) = learned
+    assert len(world["log_hard"]) == len(train) and none is None
+    assert power is not None and set(signals) == {"log_spread", "log_hard"}
+    model = load_model(tmp_path)
+    assert len(model._files.domains["relaxed"].prototypes) == len(train)
+    model.predict(cells[held])
+    # But for a few that stand at a threshold: a file's prototypes have three digits.
+    gaps = np.abs(asked[-1]["log_hard"] - signals["log_hard"])
+    assert np.quantile(gaps, 0.95) < 1e-9 < np.ptp(signals["log_hard"])
 
 
 def test_few_errors_teach_nothing() -> None:

@@ -55,6 +55,7 @@ def test_the_widths_of_the_energy_model_follow_what_is_hard() -> None:
         for head in ("formation_energy", "band_gap"):
             table = card["metrics"][geometry][head]["coverage"]
             assert 0.88 < table[0]["coverage"] < 0.92
+            assert table[0]["width_ratio"] < 0.9
             for row in table:
                 if "fifth" in row["group"]:
                     assert 0.84 < row["coverage"] < 0.96, (geometry, head, row)

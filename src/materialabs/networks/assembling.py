@@ -255,16 +255,14 @@ class _Builder:
         for one in self.outsiders:
             ensemble = self._ensemble([one.state], one.scaling)
             seen = np.setdiff1d(self.data.parts.train, one.kept_out)
-            parts["relaxed"].append(
-                _outside(self._rows(ensemble, seen), self._rows(ensemble, one.kept_out))
+            parts["relaxed"] += _outside(
+                self._rows(ensemble, seen), self._rows(ensemble, one.kept_out)
             )
             if self.prepared is not None:
                 away = self.prepared.copies["train"].of(one.kept_out)
-                parts["unrelaxed"].append(
-                    _outside(
-                        self._learned_unrelaxed(self.prepared, ensemble, seen),
-                        self._copies(ensemble, away, ONE),
-                    )
+                parts["unrelaxed"] += _outside(
+                    self._learned_unrelaxed(self.prepared, ensemble, seen),
+                    self._copies(ensemble, away, ONE),
                 )
         found = {
             geometry: lesson_of(some, self.data.targets, self.data.heads, self.data.formulas)
@@ -321,13 +319,16 @@ def _domain(learned: Asked, held: Asked, prototypes: int) -> Domain | None:
     )
 
 
-def _outside(seen: Asked, away: Asked) -> Outside:
-    """What an outsider says of rows that it has not seen, and how far they are from the others."""
+def _outside(seen: Asked, away: Asked) -> list[Outside]:
+    """What an outsider says of rows that it has not seen, and how far they are from the others.
+
+    Nothing where either are too few to tell.
+    """
     known = _domain(seen, away, domain.NEARLY_ALL)
     if known is None:
-        return Outside(away, np.zeros(len(away.rows)))
+        return []
     judged = known.judge(away.answers.features, away.compositions, away.volumes)
-    return Outside(away, judged.distance)
+    return [Outside(away, judged.distance)]
 
 
 def best_temperature(scores: Floats, truth: Floats) -> float:

@@ -3,8 +3,8 @@
 Crystals that are set aside for calibration are few, and a few hundred errors tell little of what is
 hard. Outsiders are networks like the members that have each learned without half of the training
 formulas: their errors there are many. From these, boosted trees learn the logarithm of the likely
-error from what can be said of any crystal: its composition, the volume of an atom, and the
-predicted values. The members themselves keep all training crystals.
+error from what can be said of any crystal: its composition, the volume of an atom, the predicted
+values, and how far it is from what was learned. The members themselves keep all training crystals.
 """
 
 from __future__ import annotations

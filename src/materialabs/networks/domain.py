@@ -31,7 +31,7 @@ PROTOTYPES: Final = 3_000
 """Training crystals kept to measure distances from."""
 
 NEARLY_ALL: Final = 30_000
-"""The same where distances have to tell what is hard to predict."""
+"""The same where distances have to tell what is hard to predict; every unrelaxed copy is one."""
 
 NEIGHBOUR: Final = 5
 """The distance is that to the fifth nearest of them: one odd crystal makes no domain."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -89,7 +89,8 @@ class Lesson:
     difficulty
         What is hard.
     powers
-        By head, how strongly the widths of intervals are to follow the likely error.
+        By head, how strongly the widths of intervals are to follow the likely error; empty without
+        two outsiders for each half.
     """
 
     difficulty: Difficulty
@@ -114,7 +115,7 @@ def lesson_of(
 
     Returns
     -------
-    Nothing where too few errors are known.
+    Nothing where too few errors are known, or no head's values usually are.
     """
     alike: dict[bytes, list[Outside]] = {}
     for part in parts:
@@ -190,17 +191,21 @@ def _powers(
     """The power of the likely error that makes intervals narrowest and keeps their promise.
 
     Each ensemble's crystals are judged by what the others teach, as new crystals will be. There are
-    many more of them than were set aside for calibration, where chance rules this power.
+    many more of them than were set aside for calibration, where chance rules this power. They are
+    judged by fewer networks, and by distances from half as many crystals.
     """
     places, known = places_of(heads), known_of(heads, targets)
+    together = min(len(one.values) for one in ensembles)
+    if together < FEWEST_TOGETHER:
+        return {}
     hards = []
     for one in ensembles:
         others = [other for other in ensembles if other is not one]
         taught = _difficulty(others, names, [places[name].start for name in names])
-        if taught is None or len(one.values) < FEWEST_TOGETHER:
+        if taught is None:
             return {}
-        hards.append(taught.log_errors(one.traits))
-    together = min(len(one.values) for one in ensembles)
+        seen = replace(one.traits, values=one.values[:together].mean(axis=0))
+        hards.append(taught.log_errors(seen))
     values = np.concatenate([one.values[:together] for one in ensembles], axis=1)
     truth = np.concatenate([one.truth for one in ensembles])
     clusters = formulas[np.concatenate([one.rows for one in ensembles])]
