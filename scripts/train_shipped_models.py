@@ -516,13 +516,13 @@ def finished_members(
     )  # fmt: skip
 
 
-def shipped_members(plan: Plan, name: str) -> Members:
+def shipped_members(name: str) -> Members:
     """The members that ship."""
     card = read_card(SHIPPED / name)
     states, scaling = read_weights(SHIPPED / name)
     return Members(
-        shape_of(plan), states, scaling, card["recipes"], card["histories"],
-        card["network"]["start"],
+        BondNetworkShape.of(card["network"]["shape"]), states, scaling, card["recipes"],
+        card["histories"], card["network"]["start"],
     )  # fmt: skip
 
 
@@ -547,11 +547,12 @@ def assemble_model(
 ) -> None:
     """Collect the members, fit what stands around them, judge, write model and report."""
     if arguments.step == "recalibrate":
-        found = shipped_members(plan, arguments.model)
+        found = shipped_members(arguments.model)
     else:
         found = finished_members(plan, data, prepared, folder, arguments.epochs)
     outsiders = finished_outsiders(plan, data, prepared, folder / OUTSIDERS, arguments.epochs)
-    if arguments.step == "recalibrate" and not outsiders:
+    taught = read_card(SHIPPED / arguments.model).get("outsiders")
+    if arguments.step == "recalibrate" and taught and not outsiders:
         sys.exit(f"{folder} holds no finished outsider: run the step 'outsider' first.")
     found = replace(found, outsiders=outsiders)
     print(f"{len(found.states)} members, {len(outsiders)} outsiders", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError
 from materialabs.intervals import IntervalShape
 from materialabs.levels import MP2018
@@ -231,8 +233,6 @@ def test_confidence_of_a_share_is_wilsons() -> None:
 
 
 def test_families_are_those_of_chemistry() -> None:
-    from materialabs.crystals.compositions import Compositions
-
     formulas = ["TiO2", "NaCl", "MoS2", "Ni3Al", "LiFePO4", "GaAs", "Si", "BiOCl"]
     groups = chemical_groups(Compositions.parse(formulas))
     members = {n: [f for f, m in zip(formulas, g, strict=True) if m] for n, g in groups.items()}
@@ -276,13 +276,48 @@ def test_few_crystals_do_not_bend_the_scale() -> None:
     assert fitted(heavy_tailed(20_000, seed=3)).temper < 1.0
 
 
-def test_a_power_that_more_crystals_have_told_is_used() -> None:
+def test_the_power_that_more_crystals_have_told_is_used() -> None:
     made = heavy_tailed(2_000, seed=3)
-    found = fitted(made, temper=0.8)
-    assert found.temper == 0.8
-    std = found.std(made.signals, made.groups, len(made.mean))
-    plain = fitted(made, temper=1.0).std(made.signals, made.groups, len(made.mean))
-    assert np.log(std).std() == pytest.approx(0.8 * np.log(plain).std(), rel=0.1)
+    few = fitted(made)
+    spreads = []
+    for power in (0.8, 1.0):
+        found = fitted(made, like=replace(few, temper=power, corrections={}))
+        assert found.temper == power
+        spreads.append(np.log(found.std(made.signals, made.groups, len(made.mean))).std())
+    assert spreads[0] == pytest.approx(0.8 * spreads[1], rel=0.1)
+
+
+def test_a_small_group_is_held_by_what_more_crystals_have_told() -> None:
+    """Four crystals of a kind say little of their errors, thousands elsewhere say enough."""
+    random = np.random.default_rng(9)
+
+    def drawn(count: int, special: int) -> tuple[Any, Any]:
+        groups = {"special": np.arange(count) < special}
+        errors = random.laplace(size=count) * np.where(groups["special"], 4.0, 1.0)
+        return errors, groups
+
+    held = {}
+    many, kinds = drawn(40_000, 4_000)
+    few, seldom = drawn(4_000, 4)
+    new, asked = drawn(40_000, 4_000)
+    teacher = Calibration.fit(many, 0.0 * many, {}, {}, levelled=kinds)
+    for name, like in (("alone", None), ("taught", teacher)):
+        found = Calibration.fit(few, 0.0 * few, {}, {}, levelled=seldom, like=like)
+        half = found.std({}, asked, len(new)) * found.shape.reach(0.9, np.zeros(len(new), int))
+        held[name] = (np.abs(new) <= half)[asked["special"]].mean()
+    assert held["alone"] < 0.8 and held["taught"] == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("smallest", [1.0, 1e-12])
+def test_tiny_errors_leave_groups_as_they_are(smallest: float) -> None:
+    """How wide intervals of a group must be is told by its large errors, not by tiny ones."""
+    random = np.random.default_rng(10)
+    groups = {name: random.random(20_000) < 0.3 for name in ("one", "two")}
+    errors = random.laplace(size=20_000) * np.where(groups["one"], 3.0, 1.0)
+    errors *= np.where(random.random(20_000) < 0.1, smallest, 1.0)
+    found = Calibration.fit(errors, 0.0 * errors, {}, {}, levelled=groups)
+    assert found.corrections["one"] == pytest.approx(np.log(3.0), abs=0.05)
+    assert found.corrections["two"] == pytest.approx(0.0, abs=0.05)
 
 
 # -- real errors ----------------------------------------------------------------------------------

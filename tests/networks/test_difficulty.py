@@ -23,6 +23,7 @@ from materialabs.networks.heads import Head
 from materialabs.networks.learning_tasks import Scaling
 from materialabs.networks.models import load_model
 from materialabs.networks.outsiders import Outside, Outsider, half_of, lesson_of
+from materialabs.networks.signals import chemical_groups
 from materialabs.networks.training_data import Parts, TrainingData
 from materialabs.predictions import Prediction
 
@@ -159,15 +160,20 @@ def test_outsiders_of_the_same_half_are_averaged_and_seldom_known_heads_left_out
     )
 
 
+def with_alkali(cells: Compositions) -> NDArray[np.bool_]:
+    """What holds an alkali metal, which no group of a calibration tells."""
+    return cells.dense([3, 11, 19]).sum(axis=1) > 0
+
+
 def apart(
-    cells: Compositions, oxide: NDArray[np.bool_], tails: float
+    cells: Compositions, hard: NDArray[np.bool_], tails: float
 ) -> tuple[list[Outside], Floats]:
-    """Two outsiders for each half, and the truth: oxides are harder, with long tails or short ones.
+    """Two outsiders for each half, and the truth: some are harder, with long tails or short ones.
 
     Both are wrong together; how far they are apart tells nothing.
     """
     random = np.random.default_rng(20)
-    sizes = np.where(oxide, HARDER, 1.0) * np.exp(tails * random.normal(size=len(cells)))
+    sizes = np.where(hard, HARDER, 1.0) * np.exp(tails * random.normal(size=len(cells)))
     truth, gap = random.laplace(size=len(cells)) * sizes, 0.01 * random.normal(size=len(cells))
     parts = [
         outsider(cells, (sign * gap)[:, None], rows)
@@ -178,14 +184,15 @@ def apart(
 
 def test_outsiders_tell_how_far_widths_may_follow_errors() -> None:
     """Where errors have longer tails, widths that follow less hold as often, and are narrower."""
-    cells, oxide = compounds(4 * FEWEST, seed=14)
+    cells, _ = compounds(4 * FEWEST, seed=14)
+    hard = with_alkali(cells)
     heads = (Head("energy"),)
     powers = []
     for tails in (0.0, 1.5):
-        parts, truth = apart(cells, oxide, tails)
+        parts, truth = apart(cells, hard, tails)
         found = lesson_of(parts, truth, heads, named(cells))
         assert found is not None
-        powers.append(found.powers["energy"])
+        powers.append(found.calibrations["energy"].temper)
     assert powers[1] < powers[0] - 0.05
     assert powers[0] > 0.75
 
@@ -214,13 +221,30 @@ def test_the_power_is_judged_on_crystals_that_taught_nothing(
     assert asked == halves
 
 
+def test_outsiders_tell_how_widths_differ_by_group() -> None:
+    """The trees tell errors' usual logarithm, the groups how far their tails reach beyond it."""
+    cells, oxide = compounds(4 * FEWEST, seed=24)
+    parts, truth = apart(cells, with_alkali(cells), 0.0)
+    gaps = []
+    for tails in (0.0, 1.5):
+        drawn = np.exp(tails * np.random.default_rng(25).normal(size=len(cells)))
+        harder = truth * np.where(oxide, drawn, 1.0)[:, None]
+        found = lesson_of(parts, harder, (Head("energy"),), named(cells))
+        assert found is not None
+        told = found.calibrations["energy"].corrections
+        assert set(told) == set(chemical_groups(cells))
+        families = [told[name] for name in ("oxide", "chalcogenide")]
+        gaps.append(families[0] - families[1])
+    assert abs(gaps[0]) < 0.2 and gaps[1] > 0.5
+
+
 def test_one_outsider_for_each_half_tells_no_power() -> None:
     """It has nobody to disagree with, which a calibration reads."""
     cells, oxide = compounds(3 * FEWEST, seed=15)
     parts, truth = apart(cells, oxide, 0.0)
     for some in ([parts[0], parts[2]], parts[:2], parts[:3]):
         found = lesson_of(some, truth, (Head("energy"),), named(cells))
-        assert found is not None and not found.powers
+        assert found is not None and not found.calibrations
 
 
 def test_an_assembled_model_reads_what_outsiders_teach(
@@ -248,8 +272,8 @@ def test_an_assembled_model_reads_what_outsiders_teach(
     fit, apply = Calibration.fit, Calibration.applied
 
     def noted(*given: Any, **options: Any) -> Calibration:
-        learned.append((given[2], options.get("temper")))
-        return fit(*given, **options)
+        learned.append((given[2], options, fit(*given, **options)))
+        return learned[-1][-1]
 
     def applied(self: Calibration, raw: Prediction, signals: Any, groups: Any) -> Prediction:
         asked.append(signals)
@@ -259,9 +283,11 @@ def test_an_assembled_model_reads_what_outsiders_teach(
     monkeypatch.setattr(Calibration, "applied", applied)
     assemble(data, Members(shape, states[4:], scaling, [], [], None, found), None, tmp_path, "made")
     monkeypatch.setattr(Calibration, "fit", fit)
-    (world, none), (signals, power) = learned
-    assert len(world["log_hard"]) == len(train) and none is None
-    assert power is not None and set(signals) == {"log_spread", "log_hard"}
+    (world, first, teacher), (signals, second, taught) = learned
+    assert len(world["log_hard"]) == len(train) and "like" not in first
+    assert second["like"] is teacher and set(signals) == {"log_spread", "log_hard"}
+    assert taught.temper == teacher.temper and taught.corrections == teacher.corrections
+    assert set(teacher.corrections) == set(second["levelled"]) and not taught.scale.shifts
     model = load_model(tmp_path)
     assert len(model._files.domains["relaxed"].prototypes) == len(train)
     model.predict(cells[held])

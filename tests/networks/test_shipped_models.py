@@ -48,7 +48,7 @@ def test_the_script_makes_a_model_from_a_part_of_a_table(data_folder: Path, tmp_
 
 
 def test_the_widths_of_the_energy_model_follow_what_is_hard() -> None:
-    """Measured on the test part: narrower than one width for all, and honest in every fifth."""
+    """Measured on the test part: narrower than one width for all, honest in fifths and groups."""
     card = load_model("energy").card
     assert card["files"]["difficulty.npz"] and len(card["outsiders"]) == 4
     for geometry in ("relaxed", "unrelaxed"):
@@ -57,7 +57,9 @@ def test_the_widths_of_the_energy_model_follow_what_is_hard() -> None:
             assert 0.88 < table[0]["coverage"] < 0.92
             assert table[0]["width_ratio"] < 0.9
             for row in table:
-                if "fifth" in row["group"]:
+                # The 24 and 18 crystals of single elements tell nothing of a few percent.
+                if row["group"] != "1 element":
+                    assert row["crystals"] > 100
                     assert 0.84 < row["coverage"] < 0.96, (geometry, head, row)
 
 

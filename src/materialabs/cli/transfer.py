@@ -59,7 +59,7 @@ def fit(
     ] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the model.")] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Go on without rows whose formula is wrong.")
+        bool, typer.Option("--skip-bad", help="Go on without rows whose formula or value is wrong.")
     ] = False,
     normalise: Annotated[
         bool,

@@ -237,8 +237,8 @@ class _Builder:
             strange = {
                 "distance": judged.distance, "rarity": judged.rarity, "volume": judged.volume,
             }  # fmt: skip
-        like = sibling_of(head, self.data.heads, known_of(self.data.heads, self.data.targets))
-        sibling = None if like is None else values[..., self.places[like.name].start].mean(axis=0)
+        near = sibling_of(head, self.data.heads, known_of(self.data.heads, self.data.targets))
+        sibling = None if near is None else values[..., self.places[near.name].start].mean(axis=0)
         if lesson is None or not strange or head.name not in lesson.difficulty.heads:
             signals = error_signals(mean, members, sibling=sibling, **strange)
             return Calibration.fit(mean, truth, signals, chemical_groups(cells), clusters=clusters)
@@ -246,8 +246,11 @@ class _Builder:
             Traits(values.mean(axis=0), cells, volumes, strange["distance"])
         )
         told = signals_with_difficulty(mean, members, sibling, hard[head.name])
-        power = lesson.powers.get(head.name)
-        return Calibration.fit(mean, truth, told, {}, clusters=clusters, temper=power)
+        like = lesson.calibrations.get(head.name)
+        levelled = {} if like is None else chemical_groups(cells)
+        return Calibration.fit(
+            mean, truth, told, {}, clusters=clusters, levelled=levelled, like=like
+        )
 
     def _lessons(self) -> dict[str, Lesson]:
         """What outsiders teach of errors, by geometry."""

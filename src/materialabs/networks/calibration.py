@@ -96,7 +96,8 @@ class Calibration:
         *,
         clusters: Sequence[str] | NDArray[Any] | None = None,
         dangerous: Sequence[str] = DANGEROUS,
-        temper: float | None = None,
+        levelled: Groups | None = None,
+        like: Self | None = None,
         seed: int = 0,
     ) -> Self:
         """Learn from crystals that the model has not been trained on.
@@ -108,19 +109,23 @@ class Calibration:
         signals
             Named values [n] that may tell large errors from small ones.
         groups
-            Named truths [n]; coverage is brought to the same level in each.
+            Named truths [n], by which the likely error may differ.
         clusters
             [n], names of what belongs together (reduced formulas), kept on one side of each fold.
         dangerous
             Signals that may only widen as they rise.
-        temper
-            Power of the scale, where more crystals have told it; chosen here without it.
+        levelled
+            Named truths [n]; coverage is brought to the same level in each. Without it, groups.
+        like
+            A calibration by many more crystals: its power of the scale and its corrections for the
+            groups are used. Without it they are chosen here.
         seed
             For drawing the folds.
         """
         errors = _errors(mean, truth)
         if len(errors) < FEWEST_FOR_SIGNALS:
-            signals, groups = {}, {}
+            signals, groups, levelled = {}, {}, None
+        levelled = groups if levelled is None else levelled
         folds = folds_of(np.arange(len(errors)) if clusters is None else clusters, seed)
         logs = np.zeros(len(errors))
         for fold in np.unique(folds):
@@ -130,16 +135,19 @@ class Calibration:
             )
             count = int(here.sum())
             logs[here] = scale.log_scale(_chosen(signals, here), _chosen(groups, here), count)
-        if temper is None:
-            temper = _temper(errors, logs, groups)
-        corrections = _group_corrections(np.log(errors) - temper * logs, groups)[1:]
-        scores = errors / np.exp(temper * logs + _summed(corrections, groups))
+        if like is None:
+            temper = _temper(errors, logs, levelled)
+            found = _group_corrections(np.log(errors) - temper * logs, levelled)[1:]
+            corrections = dict(zip(levelled, found.tolist(), strict=True))
+        else:
+            temper, corrections = like.temper, dict(like.corrections)
+        scores = errors / np.exp(temper * logs + _summed(corrections, levelled))
         unit = conformal_quantile(scores, ONE_SIGMA)
         return cls(
             ErrorScale.fit(errors, signals, groups, dangerous=dangerous),
             temper,
             float(np.log(unit)),
-            dict(zip(groups, corrections.tolist(), strict=True)),
+            corrections,
             conformal_shape(scores / unit),
             len(errors),
         )
@@ -147,9 +155,7 @@ class Calibration:
     def std(self, signals: Signals, groups: Groups, count: int) -> Floats:
         """Standard deviation of the error of each crystal [count]: 68.27 % lie within it."""
         logs = self.offset + self.temper * self.scale.log_scale(signals, groups, count)
-        for name, correction in self.corrections.items():
-            logs = logs + correction * np.asarray(groups[name], dtype=np.float64)
-        return np.asarray(np.exp(logs))
+        return np.asarray(np.exp(logs + _summed(self.corrections, groups)))
 
     def applied(self, raw: Prediction, signals: Signals, groups: Groups) -> Prediction:
         """The same prediction with calibrated standard deviations and intervals."""
@@ -228,7 +234,8 @@ def _temper(errors: Floats, logs: Floats, groups: Groups) -> float:
     end = 0.5 * (FIFTHS - 1)
     for temper in TEMPERS if len(errors) >= FEWEST_TO_TEMPER else ():
         found = _group_corrections(np.log(errors) - temper * logs, groups)
-        widths = np.exp(temper * logs + _summed(found[1:], groups))
+        corrections = dict(zip(groups, found[1:].tolist(), strict=True))
+        widths = np.exp(temper * logs + _summed(corrections, groups))
         half = widths * conformal_quantile(errors / widths, NINETY_PERCENT)
         inside = (errors <= half)[np.argsort(half, kind="stable")]
         slope = (inside * ranks).mean() / (ranks**2).mean()
@@ -245,6 +252,7 @@ def _group_corrections(scores: Floats, groups: Groups) -> Floats:
     Quantile regression on the groups (Gibbs, Cherian and Candes 2023), smoothed, with a ridge.
     """
     from scipy.optimize import minimize
+    from scipy.special import expit
 
     start = float(np.quantile(scores, NINETY_PERCENT))
     if not groups:
@@ -253,21 +261,19 @@ def _group_corrections(scores: Floats, groups: Groups) -> Floats:
 
     def cost(weights: Floats) -> tuple[float, Floats]:
         over = scores - table @ weights
-        depth = np.clip(over / GROUP_SMOOTHING, -60.0, 60.0)
+        depth = over / GROUP_SMOOTHING
         pull = GROUP_RIDGE * np.concatenate([[0.0], weights[1:]])
         loss = NINETY_PERCENT * over + GROUP_SMOOTHING * np.logaddexp(0.0, -depth)
-        slope = NINETY_PERCENT - 1.0 / (1.0 + np.exp(depth))
+        slope = NINETY_PERCENT - expit(-depth)
         return float(loss.sum() + 0.5 * pull @ weights), pull - table.T @ slope
 
     first = np.concatenate([[start], np.zeros(len(groups))])
     return np.asarray(minimize(cost, first, jac=True, method="L-BFGS-B").x)
 
 
-def _summed(shifts: Floats, groups: Groups) -> Floats | float:
-    return sum(
-        (shift * np.asarray(g, float) for shift, g in zip(shifts, groups.values(), strict=True)),
-        start=0.0,
-    )
+def _summed(corrections: Mapping[str, float], groups: Groups) -> Floats | float:
+    """What the corrections of a crystal's groups come to."""
+    return sum((one * np.asarray(groups[name], float) for name, one in corrections.items()), 0.0)
 
 
 def conformal_quantile(scores: Floats, probability: float) -> float:

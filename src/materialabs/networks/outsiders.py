@@ -9,12 +9,13 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from materialabs.crystals.compositions import Compositions
 from materialabs.networks.calibration import Calibration
 from materialabs.networks.difficulty import FEWEST, Difficulty, Traits
 from materialabs.networks.ensembles import Asked, State
 from materialabs.networks.heads import Head, known_of, places_of, sibling_of
 from materialabs.networks.learning_tasks import Scaling
-from materialabs.networks.signals import signals_with_difficulty
+from materialabs.networks.signals import chemical_groups, signals_with_difficulty
 from materialabs.networks.splits import formula_hash
 
 Floats = NDArray[np.float64]
@@ -88,13 +89,14 @@ class Lesson:
     ----------
     difficulty
         What is hard.
-    powers
-        By head, how strongly the widths of intervals are to follow the likely error; empty without
-        two outsiders for each half.
+    calibrations
+        By head, a calibration on the outsiders' crystals, which tells how strongly widths are to
+        follow the likely error and how they differ by group; empty without two outsiders for each
+        half.
     """
 
     difficulty: Difficulty
-    powers: dict[str, float]
+    calibrations: dict[str, Calibration]
 
 
 def lesson_of(
@@ -129,7 +131,7 @@ def lesson_of(
     difficulty = _difficulty(ensembles, names, columns)
     if difficulty is None:
         return None
-    return Lesson(difficulty, _powers(ensembles, names, heads, targets, formulas))
+    return Lesson(difficulty, _calibrations(ensembles, names, heads, targets, formulas))
 
 
 def _usually_known(heads: tuple[Head, ...], targets: Floats) -> list[str]:
@@ -184,15 +186,16 @@ def _difficulty(
     )
 
 
-def _powers(
+def _calibrations(
     ensembles: Sequence[_Ensemble], names: Sequence[str], heads: tuple[Head, ...], targets: Floats,
     formulas: NDArray[np.str_],
-) -> dict[str, float]:  # fmt: skip
-    """The power of the likely error that makes intervals narrowest and keeps their promise.
+) -> dict[str, Calibration]:  # fmt: skip
+    """Calibrations that make intervals narrowest and keep their promise on outsiders' crystals.
 
     Each ensemble's crystals are judged by what the others teach, as new crystals will be. There are
-    many more of them than were set aside for calibration, where chance rules this power. They are
-    judged by fewer networks, and by distances from half as many crystals.
+    many more of them than were set aside for calibration, where chance rules how far widths should
+    follow the likely error, and small groups have no crystals. They are judged by fewer networks,
+    and by distances from half as many crystals.
     """
     places, known = places_of(heads), known_of(heads, targets)
     together = min(len(one.values) for one in ensembles)
@@ -209,6 +212,7 @@ def _powers(
     values = np.concatenate([one.values[:together] for one in ensembles], axis=1)
     truth = np.concatenate([one.truth for one in ensembles])
     clusters = formulas[np.concatenate([one.rows for one in ensembles])]
+    groups = chemical_groups(Compositions.concat([one.traits.compositions for one in ensembles]))
     found = {}
     for head in (head for head in heads if head.name in names):
         own, like = values[..., places[head.name].start], sibling_of(head, heads, known)
@@ -216,6 +220,7 @@ def _powers(
         hard = np.concatenate([one[head.name] for one in hards])
         signals = signals_with_difficulty(own.mean(axis=0), own, sibling, hard)
         found[head.name] = Calibration.fit(
-            own.mean(axis=0), truth[:, places[head.name].start], signals, {}, clusters=clusters
-        ).temper
+            own.mean(axis=0), truth[:, places[head.name].start], signals, {}, clusters=clusters,
+            levelled=groups,
+        )  # fmt: skip
     return found
