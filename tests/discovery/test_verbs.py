@@ -6,8 +6,10 @@ import importlib.util
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from typer.testing import CliRunner
 from materialabs.cli import campaign as campaign_verbs
 from materialabs.cli import discover as discover_verb
 from materialabs.cli import worker as worker_verb
-from materialabs.errors import FileError, MaterialabsError
+from materialabs.errors import FileError, InputError, MaterialabsError
 from materialabs.store.schema import metadata  # noqa: F401 - the tables are known to SQLAlchemy
 from materialabs.store.store import Store
 
@@ -67,6 +69,31 @@ def test_a_campaign_from_the_command_line(app: typer.Typer, here: Path) -> None:
     assert runner.invoke(app, ["campaign", "resume", told["id"]]).exit_code == 0
     assert runner.invoke(app, ["campaign", "report", told["id"], "-o", "r.html"]).exit_code == 0
     assert (here / "r.html").exists()
+
+
+def test_a_campaign_of_another_version_hides_no_other(app: typer.Typer, here: Path) -> None:
+    done = runner.invoke(app, ["discover", "Cu-Au", *SMALL, "--json"])
+    name = json.loads(done.stdout)["id"]
+    with closing(sqlite3.connect(here / "lab.db")) as store, store:
+        (text,) = store.execute("SELECT request FROM campaigns").fetchone()
+        for number, (old, new) in enumerate([("strategy", "gone"), ("batch", -1), ("seed", None)]):
+            document = json.loads(text)
+            if new is None:
+                del document["request"][old]
+            else:
+                document["request"][old] = new
+            store.execute(
+                "INSERT INTO campaigns SELECT ?, identity, ?, ?, state, reason, calls, seconds, "
+                "spent_seconds, known_until, leader, leader_until, created FROM campaigns "
+                "WHERE id = ?",
+                (f"other{number}", 7 + number, json.dumps(document), name),
+            )
+    listed = runner.invoke(app, ["campaign", "list", "--json"])
+    assert [one["id"] for one in json.loads(listed.stdout)] == [name]
+    assert listed.stderr.count("another version of materialabs") == 3
+    assert runner.invoke(app, ["campaign", "show", name]).exit_code == 0
+    shown = runner.invoke(app, ["campaign", "show", "other0"])
+    assert isinstance(shown.exception, InputError) and "'gone'" in str(shown.exception)
 
 
 def test_verification_is_printed_and_reported(app: typer.Typer, here: Path) -> None:

@@ -45,7 +45,7 @@ def list_(store: StorePlace = "lab.db", json: Json = False) -> None:
                 "begun": datetime.fromtimestamp(row.created / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
                 "verifies": row.verifies,
             }
-            for row in listed(opened)
+            for row in listed(opened, refused=note)
         ]
     if json:
         print_json(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +14,7 @@ from materialabs.discovery.budgets import Budget
 from materialabs.discovery.liveness import gone
 from materialabs.discovery.parents import last_record
 from materialabs.discovery.request import CampaignRequest
-from materialabs.errors import NotFound, ResourceError
+from materialabs.errors import InputError, NotFound, ResourceError
 from materialabs.store import task_tables, tasks
 from materialabs.store.database import reading, writing
 from materialabs.store.store import Store
@@ -128,31 +128,60 @@ def _relist(connection: Connection, name: str, known: tuple[str, ...]) -> None:
 
 def find(store: Store, name: str) -> CampaignRow:
     """A campaign by its id or the beginning of it."""
-    rows = [row for row in listed(store) if row.id == name] or [
-        row for row in listed(store) if name and row.id.startswith(name)
+    names = [one for one in _names(store) if one == name] or [
+        one for one in _names(store) if name and one.startswith(name)
     ]
-    if len(rows) != 1:
-        what = "no campaign" if not rows else f"{len(rows)} campaigns whose id begins with"
+    if len(names) != 1:
+        what = "no campaign" if not names else f"{len(names)} campaigns whose id begins with"
         raise NotFound(f"The store has {what} {name}: `materialabs campaign list` shows all.")
-    return rows[0]
+    with reading(store.engine) as connection:
+        return _read(connection, names[0])
 
 
-def listed(store: Store) -> list[CampaignRow]:
-    """All campaigns, the oldest first."""
+def listed(
+    store: Store, refused: Callable[[str], None] = lambda sentence: None
+) -> list[CampaignRow]:
+    """All campaigns that can be read, the oldest first.
+
+    Parameters
+    ----------
+    refused
+        Gets a sentence for each campaign that asks for what this version does not allow.
+    """
+    rows = []
+    for name in _names(store):
+        try:
+            with reading(store.engine) as connection:
+                rows.append(_read(connection, name))
+        except InputError as error:
+            refused(str(error))
+    return rows
+
+
+def _names(store: Store) -> list[str]:
+    """Ids of all campaigns, the oldest first."""
     if not tasks.have_tables(store.engine):
         return []
     table = task_tables.campaigns
     with reading(store.engine) as connection:
-        names = connection.execute(select(table.c.id).order_by(table.c.created, table.c.id))
-        return [_read(connection, name) for (name,) in names.all()]
+        found = connection.execute(select(table.c.id).order_by(table.c.created, table.c.id))
+        return [name for (name,) in found.all()]
 
 
 def _read(connection: Connection, name: str) -> CampaignRow:
     table = task_tables.campaigns
     row = connection.execute(select(table).where(table.c.id == name)).one()
     document = json.loads(row.request)
+    try:
+        request = CampaignRequest.from_dict(document["request"])
+    except (InputError, KeyError, TypeError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(
+            f"Campaign {name} was begun by another version of materialabs and cannot be read by "
+            f"this one: {why}"
+        ) from None
     return CampaignRow(
-        row.id, CampaignRequest.from_dict(document["request"]), row.state, row.reason,
+        row.id, request, row.state, row.reason,
         Budget(row.calls, row.seconds), float(row.spent_seconds), int(row.known_until),
         int(row.created), document["oracle"], tuple(document["known"]),
         document.get("verifies", ""),
