@@ -9,8 +9,9 @@ relaxed crystal.
 
 ``python -m benchmarks.energy`` takes about four hours the first time and a minute afterwards;
 ``--peers svr`` takes some of the peers, whose rows join those of the stored result;
-``--peers-only`` leaves our model out, ``--curves`` adds learning curves, ``--quick`` takes half
-a minute on a tenth of the rows; these two write nothing.
+``--peers-only`` leaves our model out, ``--quick`` takes half a minute on a tenth of the rows; these
+two write nothing. How errors fall with the number of rows is another benchmark,
+``learning_curve``.
 """
 
 from __future__ import annotations
@@ -36,12 +37,10 @@ from benchmarks.accuracy import (
     interval,
     mp36k,
     options,
-    power_law,
     remembered,
 )
 from benchmarks.peers import (
     CGCNN,
-    CHEAP,
     PEERS,
     Fit,
     Inputs,
@@ -56,7 +55,6 @@ from materialabs.networks.splits import Split, by_formula_hash
 BAR, AIM = 35.0, 25.0
 SEED = 0
 QUICK_ROWS, QUICK_SECONDS = 3_000, 5.0
-CURVE = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 TARGETS = {"energy": "formation_energy", "gap": "gap_pbe_megnet2018"}
 MEV = 1_000.0
 
@@ -139,17 +137,12 @@ def unrelaxed_copies(crystals: Crystals, split: Split, place: Path) -> Unrelaxed
 
 def main() -> None:
     """Run the peers and our model, and write the result."""
-    parser = options("energy")
-    parser.add_argument("--curves", action="store_true", help="learning curves of the peers too")
-    arguments = parser.parse_args()
+    arguments = options("energy").parse_args()
     warnings.filterwarnings("ignore")
     if arguments.quick:
         arguments.seconds = QUICK_SECONDS
     tasks = tasks_of(arguments)
     rows = [peer_row(name, tasks, arguments) for name in chosen_peers(arguments)]
-    if arguments.curves:
-        cheap = [name for name in chosen_peers(arguments) if name in CHEAP]
-        rows += [curve_row(name, tasks[0], arguments) for name in cheap]
     if arguments.quick or arguments.peers_only:
         for row in rows:
             print(row)
@@ -277,7 +270,7 @@ def figures(task: Task, predictions: Array) -> dict[str, float]:
 
 
 def by_peer(row: dict[str, Any]) -> int:
-    """Where a row stands in the result: our model, its peers, then their learning curves."""
+    """Where a row stands in the result: our model, then its peers."""
     order = ["materialabs", *PEERS, CGCNN]
     return order.index(row["name"]) if row["name"] in order else len(order)
 
@@ -301,33 +294,6 @@ def our_row(tasks: list[Task]) -> dict[str, Any]:
         parts = [our_predictions(one) for one in task.judged]
         row |= figures(task, np.concatenate(parts))
     return row
-
-
-def curve_row(name: str, task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One peer's energy error against the number of training rows, and its power law."""
-    truth = task.values[task.split.test]
-    order = formula_order(task)
-    counts, errors = [], []
-    for share in CURVE:
-        train = np.sort(order[: round(share * len(order))])
-        kept = predicted(name, task, task.split.train if share == 1.0 else train, arguments)
-        counts.append(len(train))
-        errors.append(float(np.abs(kept.values[: len(truth)] - truth).mean()) * MEV)
-    start, exponent = power_law(counts, errors)
-    return {
-        "name": f"learning curve of {name}",
-        "train_rows": counts,
-        "mae_mev_per_atom": [round(error, 2) for error in errors],
-        "log_mae_at_one_row": start,
-        "exponent": exponent,
-    }
-
-
-def formula_order(task: Task) -> NDArray[np.int64]:
-    """Training rows in random order, those of one formula together."""
-    groups = task.split.groups
-    rank = np.random.default_rng(SEED).permutation(int(groups.max()) + 1)
-    return task.split.train[np.argsort(rank[groups[task.split.train]], kind="stable")]
 
 
 if __name__ == "__main__":
