@@ -8,11 +8,13 @@ them and those of five and more elements. The law is log(MAE) = a - b log(N), by
 
 Our network is one of the shipped shape, on relaxed crystals and their energy alone, 20 epochs or
 2,000 steps, whichever is more: a shorter schedule than that of the networks that ship, which are
-five, see unrelaxed copies and six targets, and leave 6 % of the rows to calibration. CGCNN has the seconds that ours took with as many crystals, on one
-core; the trees and the linear model learn to their end.
+five, see unrelaxed copies and six targets, and leave 6 % of the rows to calibration. CGCNN has the
+seconds that ours took with as many crystals, on one core; the trees and the linear model learn to
+their end.
 
-``python -m benchmarks.learning_curve`` takes two hours the first time, without CGCNN one; each fit is kept
-in ``--folder``, and training goes on where it was stopped. ``--peers`` takes some of the peers.
+``python -m benchmarks.learning_curve`` takes an hour and a half the first time, half of it for
+CGCNN; each fit is kept in ``--folder``, and training goes on where it was stopped. ``--peers``
+takes some of the peers.
 """
 
 from __future__ import annotations
