@@ -184,7 +184,7 @@ def apart(
 
 def test_outsiders_tell_how_far_widths_may_follow_errors() -> None:
     """Where errors have longer tails, widths that follow less hold as often, and are narrower."""
-    cells, _ = compounds(4 * FEWEST, seed=14)
+    cells, _ = compounds(2 * FEWEST, seed=14)
     hard = with_alkali(cells)
     heads = (Head("energy"),)
     powers = []
@@ -223,7 +223,7 @@ def test_the_power_is_judged_on_crystals_that_taught_nothing(
 
 def test_outsiders_tell_how_widths_differ_by_group() -> None:
     """The trees tell errors' usual logarithm, the groups how far their tails reach beyond it."""
-    cells, oxide = compounds(4 * FEWEST, seed=24)
+    cells, oxide = compounds(2 * FEWEST, seed=24)
     parts, truth = apart(cells, with_alkali(cells), 0.0)
     gaps = []
     for tails in (0.0, 1.5):
