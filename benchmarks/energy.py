@@ -183,10 +183,9 @@ def tasks_of(arguments: argparse.Namespace) -> list[Task]:
     return tasks
 
 
-def predicted(
-    name: str, task: Task, train: NDArray[np.int64], arguments: argparse.Namespace
-) -> Kept:
+def predicted(name: str, task: Task, arguments: argparse.Namespace) -> Kept:
     """A peer's predictions of all that is judged, one after the other."""
+    train = task.split.train
     key = {
         "peer": name,
         "target": task.target,
@@ -281,7 +280,7 @@ def peer_row(name: str, tasks: list[Task], arguments: argparse.Namespace) -> dic
     if name == CGCNN:
         found = predicted_together(tasks, arguments)
     else:
-        found = [predicted(name, task, task.split.train, arguments) for task in tasks]
+        found = [predicted(name, task, arguments) for task in tasks]
     for task, kept in zip(tasks, found, strict=True):
         row |= figures(task, kept.values) | {f"{task.target}_fit_s": kept.seconds}
     return row

@@ -13,8 +13,8 @@ seconds that ours took with as many crystals, on one core; the trees and the lin
 their end.
 
 ``python -m benchmarks.learning_curve`` takes an hour and a half the first time, half of it for
-CGCNN; each fit is kept in ``--folder``, and training goes on where it was stopped. ``--peers``
-takes some of the peers.
+CGCNN; each fit is kept in ``--folder``, and training goes on where it was stopped (its seconds are
+then those of the last run). ``--peers`` takes some of the peers.
 """
 
 from __future__ import annotations

@@ -128,13 +128,14 @@ def _relist(connection: Connection, name: str, known: tuple[str, ...]) -> None:
 
 def find(store: Store, name: str) -> CampaignRow:
     """A campaign by its id or the beginning of it."""
-    names = [one for one in _names(store) if one == name] or [
-        one for one in _names(store) if name and one.startswith(name)
-    ]
-    if len(names) != 1:
-        what = "no campaign" if not names else f"{len(names)} campaigns whose id begins with"
-        raise NotFound(f"The store has {what} {name}: `materialabs campaign list` shows all.")
     with reading(store.engine) as connection:
+        every = _names(store, connection)
+        names = [one for one in every if one == name] or [
+            one for one in every if name and one.startswith(name)
+        ]
+        if len(names) != 1:
+            what = "no campaign" if not names else f"{len(names)} campaigns whose id begins with"
+            raise NotFound(f"The store has {what} {name}: `materialabs campaign list` shows all.")
         return _read(connection, names[0])
 
 
@@ -149,23 +150,22 @@ def listed(
         Gets a sentence for each campaign that asks for what this version does not allow.
     """
     rows = []
-    for name in _names(store):
-        try:
-            with reading(store.engine) as connection:
+    with reading(store.engine) as connection:
+        for name in _names(store, connection):
+            try:
                 rows.append(_read(connection, name))
-        except InputError as error:
-            refused(str(error))
+            except InputError as error:
+                refused(str(error))
     return rows
 
 
-def _names(store: Store) -> list[str]:
+def _names(store: Store, connection: Connection) -> list[str]:
     """Ids of all campaigns, the oldest first."""
     if not tasks.have_tables(store.engine):
         return []
     table = task_tables.campaigns
-    with reading(store.engine) as connection:
-        found = connection.execute(select(table.c.id).order_by(table.c.created, table.c.id))
-        return [name for (name,) in found.all()]
+    found = connection.execute(select(table.c.id).order_by(table.c.created, table.c.id))
+    return [name for (name,) in found.all()]
 
 
 def _read(connection: Connection, name: str) -> CampaignRow:
