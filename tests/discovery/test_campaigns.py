@@ -392,3 +392,14 @@ def test_relaxations_that_came_to_one_crystal_are_told_as_one(finished: Campaign
     rows = {row["name"]: row["same as"] for row in finding_rows(twice)}
     assert rows["r9-00"] == good.name
     assert not rows[good.name]
+
+
+def test_the_picture_counts_a_crystal_once_and_shows_it_at_its_lowest(finished: Campaign) -> None:
+    good = finished.findings.good[0]
+    lower = replace(
+        good, name="r9-00", result=good.result | {"energy": good.result["energy"] - 0.001}
+    )
+    twice = replace(finished.findings, listed=(*finished.findings.listed, lower))
+    pictured = list(twice.hull_of_distinct.ids)
+    assert len(pictured) == len(twice.hull) - len(twice.same_as)
+    assert "r9-00" in pictured and good.name not in pictured

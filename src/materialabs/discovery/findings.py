@@ -186,6 +186,20 @@ class Findings:
         return found
 
     @cached_property
+    def hull_of_distinct(self) -> Hull:
+        """The hull with the lowest of those that came to the same crystal alone, for pictures."""
+        place = {one.name: row for row, one in enumerate(self.good)}
+        lowest: dict[str, int] = {}
+        for one in self.good:
+            first, row = self.same_as.get(one.name, one.name), place[one.name]
+            if self.values[row] < self.values[lowest.setdefault(first, row)]:
+                lowest[first] = row
+        known = np.arange(len(self.good), len(self._every))
+        rows = np.concatenate([np.array(sorted(lowest.values()), dtype=np.int64), known])
+        ids = [str(self.hull.ids[row]) for row in rows.tolist()]
+        return Hull(self._every[rows], self.formation[rows], ids=ids)
+
+    @cached_property
     def stable(self) -> tuple[Finding, ...]:
         """Compounds of the campaign on the hull, the lowest of each composition, by formula."""
         best: dict[str, int] = {}

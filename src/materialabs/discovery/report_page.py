@@ -131,7 +131,7 @@ def _diagram(contents: ReportContents) -> Html:
         "crystals above the hull, coloured by how far. Point at a dot for its name."
     )
     return element("section", element("h2", "Phase diagram"),
-                   drawn(findings.hull.figure(), caption))  # fmt: skip
+                   drawn(findings.hull_of_distinct.figure(), caption))  # fmt: skip
 
 
 # -- how it went ----------------------------------------------------------------------------------
