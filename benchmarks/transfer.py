@@ -23,7 +23,6 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -311,7 +310,9 @@ def rows_of(
     folder: Path, *, quick: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """What every method reaches on one table."""
-    described = by_either(task.measured, sources, strangers)
+    described = describe(
+        task.measured.compositions, [*sources, *strangers], task.measured.conditions
+    )  # fmt: skip
     told: dict[str, Told] = {}
     for method in ways(task, sources, strangers, folder, quick=quick):
         told |= judged(task, method, described, folder)
@@ -322,18 +323,6 @@ def rows_of(
     for row in rows:
         print(row, flush=True)
     return rows
-
-
-def by_either(
-    measured: Measurements, sources: Sequence[Source], strangers: Sequence[Source]
-) -> Described:
-    """A table with the blocks of the sources, and with those of the others."""
-    first, second = (
-        describe(measured.compositions, some, measured.conditions) for some in (sources, strangers)
-    )
-    return replace(
-        first, blocks={**first.blocks, **second.blocks}, sources={**first.sources, **second.sources}
-    )
 
 
 def main() -> None:

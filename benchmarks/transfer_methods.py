@@ -19,7 +19,7 @@ from materialabs.transfer.choosing import offered_scores, starting, suiting
 from materialabs.transfer.described import STATISTICS, Described
 from materialabs.transfer.folds import inner_folds
 from materialabs.transfer.learning import Answers, Trial
-from materialabs.transfer.sources import blocks_of, pairs_of
+from materialabs.transfer.sources import blocks_of
 from materialabs.transfer.strategies import Networks, Strategy, strategies_for
 
 Array = NDArray[np.float64]
@@ -198,17 +198,16 @@ def ours(sources: Mapping[str, str], strangers: Mapping[str, str] | None = None)
             for name, some in variants.items()
         }
         return {
-            name: strategies_for(suiting(found), starting(found), offered=variants[name])
-            for name, found in scores.items()
+            name: strategies_for(suiting(found), starting(found)) for name, found in scores.items()
         }
 
     def parts(fit: Fit) -> dict[str, Part]:
         return {
             one.name: Part(
                 partial(_tried, fit, one),
-                "".join(mark for name, mark in marks.items() if reads(one, name, variants[some])),
+                "".join(mark for name, mark in marks.items() if reads(one, name)),
             )
-            for some, strategies in chosen(fit).items() for one in strategies
+            for some in chosen(fit).values() for one in some
         }  # fmt: skip
 
     def weighed(fit: Fit, kept: Kept) -> dict[str, Told]:
@@ -217,12 +216,11 @@ def ours(sources: Mapping[str, str], strangers: Mapping[str, str] | None = None)
     return Method(tuple(variants), parts, weighed)
 
 
-def reads(strategy: Strategy, source: str, offered: Sequence[str]) -> bool:
-    """Whether a strategy reads what a source says, alone or with all on offer, or begins as it."""
+def reads(strategy: Any, source: str) -> bool:
+    """Whether a strategy reads what a source says, or begins as it does."""
     if isinstance(strategy, Networks):
         return source in strategy.starts
-    together = (pairs_of(offered),) if source in offered else ()
-    return not {*blocks_of([source]), *together}.isdisjoint(strategy.blocks)
+    return not set(blocks_of([source])).isdisjoint(strategy.blocks)
 
 
 def _tried(fit: Fit, strategy: Strategy) -> dict[str, Array]:

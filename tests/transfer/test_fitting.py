@@ -201,18 +201,17 @@ def test_a_model_with_the_source_that_suits_best_reads_back(tmp_path: Path) -> N
     again = transfer.load(tmp_path / "m")
     formulas = ["NaCl", "CaO"]
     np.testing.assert_allclose(first.predict(formulas).mean, again.predict(formulas).mean)
-    [used] = again.card["sources_chosen"]
-    assert f"kernel with {used}" in again.card["trials"]
-    assert f"trees with pairs by {', '.join(shipped_names())}" in again.card["trials"]
+    [used] = again.card["sources"]
+    assert f"kernel with {used['name']}" in again.card["trials"]
     scores = again.card["sources_offered"]
     assert list(scores) == list(shipped_names())
-    assert max(scores, key=scores.__getitem__) == used
+    assert max(scores, key=scores.__getitem__) == used["name"]
     chosen = again.card["sources_of_folds"]
     assert len(chosen) == len(again.card["metrics"]["folds"])
     assert all(len(some) == 1 and some[0] in scores for some in chosen)
     text = (tmp_path / "m" / "report.html").read_text()
-    assert f"knowledge: {used}. The one of the highest score" in text
-    assert f"<td>{used}</td><td>{scores[used]:.4g}</td>" in text
+    assert f"knowledge: {used['name']}. The one of the highest score" in text
+    assert f"<td>{used['name']}</td><td>{scores[used['name']]:.4g}</td>" in text
     card = json.loads((tmp_path / "m" / "card.json").read_text())
     card["sources"][0]["sha256"] = "0" * 64
     (tmp_path / "m" / "card.json").write_text(json.dumps(card))

@@ -29,7 +29,7 @@ from materialabs.transfer.learning import (
     with_bounds,
 )
 from materialabs.transfer.probabilities import ClassScale
-from materialabs.transfer.sources import features_of, pairs_of, values_of
+from materialabs.transfer.sources import features_of, values_of
 from materialabs.transfer.strategies import Kernel, Trees, document_of, strategies_for, strategy_of
 from materialabs.transfer.tables import Measurements
 from tests.transfer.made_tables import formulas_of, ionicity_of
@@ -117,7 +117,7 @@ def test_probabilities_are_right_as_often_as_they_say() -> None:
 
 
 def test_strategies_survive_their_documents() -> None:
-    for one in strategies_for(["mp36k"], offered=["energy", "mp36k"]):
+    for one in strategies_for(["mp36k"]):
         assert strategy_of(document_of(one)) == one
     with pytest.raises(IntegrityError, match="does not describe a strategy"):
         strategy_of({"kind": "oracle", "name": "x", "blocks": []})
@@ -249,9 +249,6 @@ def with_sources(count: int) -> tuple[Described, np.ndarray]:
                         ("bad", random.normal(size=targets.shape))):  # fmt: skip
         for block in (values_of(name), features_of(name)):
             blocks[block] = Descriptors(table, (block,))
-    nothing = Descriptors(np.zeros((count, 1)), ("nothing",))
-    for offered in (["bad", "good"], ["bad"], ["good"]):
-        blocks[pairs_of(offered)] = nothing
     return Described(described.compositions, blocks, described.conditions), targets
 
 

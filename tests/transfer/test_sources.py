@@ -11,7 +11,7 @@ from materialabs.errors import InputError, IntegrityError, NotFound
 from materialabs.networks.learning_tasks import Recipe
 from materialabs.transfer.described import PHYSICAL, describe
 from materialabs.transfer.source_training import train_source
-from materialabs.transfer.sources import Source, blocks_of, pairs_of, shipped, shipped_names
+from materialabs.transfer.sources import Source, blocks_of, shipped, shipped_names
 from tests.transfer.made_tables import formulas_of, ionicity_of
 
 RECIPE = Recipe(epochs=3, batch=32, rate=3e-3)
@@ -71,18 +71,10 @@ def test_descriptions_hold_physics_sources_and_conditions(source: tuple[Source, 
     cells = Compositions.parse(["NaCl", "Fe2O3", "AlNi"])
     kelvin = Descriptors(np.array([[300.0], [400.0], [500.0]]), ("kelvin",))
     found = describe(cells, [source[0]], kelvin).take([2, 0])
-    assert set(found.blocks) == {*PHYSICAL, *blocks_of(["small"]), pairs_of(["small"])}
+    assert set(found.blocks) == {*PHYSICAL, *blocks_of(["small"])}
     assert found.conditions.values[:, 0].tolist() == [500.0, 300.0]
     assert found.compositions.reduced_formulas() == ["AlNi", "NaCl"]
     assert found.table(("fractions",)).shape == (2, 119)
-
-
-def test_only_the_blocks_that_are_needed_are_made(source: tuple[Source, Path]) -> None:
-    cells = Compositions.parse(["NaCl", "Fe2O3"])
-    for name in ("statistics", pairs_of(["small"])):
-        assert list(describe(cells, [source[0]], needed=[name]).blocks) == [name]
-    both = describe(cells, [source[0]], needed=["small values"]).blocks
-    assert set(both) == set(blocks_of(["small"]))
 
 
 def test_a_dopant_is_seen_in_the_fractions() -> None:

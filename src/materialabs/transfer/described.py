@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +13,7 @@ from materialabs.crystals.descriptors import Descriptors, composition_descriptor
 from materialabs.elements import SYMBOLS
 from materialabs.errors import InputError
 from materialabs.transfer.alloying import alloying_descriptors
-from materialabs.transfer.pairs import pair_descriptors
-from materialabs.transfer.sources import Source, blocks_of, pairs_of
+from materialabs.transfer.sources import Source
 
 Floats = NDArray[np.float64]
 
@@ -65,8 +63,6 @@ def describe(
     compositions: Compositions,
     sources: Sequence[Source] = (),
     conditions: Descriptors | None = None,
-    *,
-    needed: Collection[str] | None = None,
 ) -> Described:
     """Describe compositions by physics and by what sources have learned from calculations.
 
@@ -75,26 +71,20 @@ def describe(
     compositions
         n compositions, each with at least one element.
     sources
-        What calculated crystals have taught; each adds two blocks, and all together one more.
+        What calculated crystals have taught; each adds two blocks.
     conditions
         Of each measurement, n rows.
-    needed
-        Names of the blocks that will be read, so that no time is lost on others; by default all.
     """
     given = no_conditions(len(compositions)) if conditions is None else conditions
     if len(given) != len(compositions):
         raise InputError(f"{len(given)} conditions do not go with {len(compositions)} formulas.")
-
-    def wanted(*names: str) -> bool:
-        return needed is None or any(name in needed for name in names)
-
-    blocks = {name: told(compositions) for name, told in OF_PHYSICS.items() if wanted(name)}
+    blocks = {
+        STATISTICS: composition_descriptors(compositions),
+        ALLOYING: alloying_descriptors(compositions),
+        FRACTIONS: fraction_descriptors(compositions),
+    }
     for source in sources:
-        if wanted(*blocks_of([source.name])):
-            blocks |= source.blocks(compositions)
-    together = pairs_of([source.name for source in sources])
-    if sources and wanted(together):
-        blocks[together] = pair_descriptors(compositions, sources)
+        blocks |= source.blocks(compositions)
     return Described(compositions, blocks, given, {one.name: one for one in sources})
 
 
@@ -108,11 +98,3 @@ def fraction_descriptors(compositions: Compositions) -> Descriptors:
 def no_conditions(rows: int) -> Descriptors:
     """A table of conditions with no columns."""
     return Descriptors(np.zeros((rows, 0)), ())
-
-
-OF_PHYSICS: Final[Mapping[str, Callable[[Compositions], Descriptors]]] = {
-    STATISTICS: composition_descriptors,
-    ALLOYING: alloying_descriptors,
-    FRACTIONS: fraction_descriptors,
-}
-"""What makes each block of :data:`PHYSICAL`."""

@@ -161,7 +161,7 @@ def fit_measurements(
     judged = judge(described, measured.targets, plan, learner, sources=sources, progress=progress)
     scores = offered_scores(described, measured.targets, names, compounds) if choose else {}
     used, starts = (suiting(scores), starting(scores)) if choose else (names, names)
-    strategies = strategies_for(used, starts, offered=names, networks=networks)
+    strategies = strategies_for(used, starts, networks=networks)
     learned = keep(
         "all", partial(
             learn, described, measured.targets, measured.head, compounds, strategies, seed=seed
@@ -175,11 +175,10 @@ def fit_measurements(
         "folds": f"{len(plan.outer)} folds by {folds}, seed {seed}",
         "metrics": figures_of(measured, judged),
         "sources_offered": scores,
-        "sources_chosen": used,
         "sources_of_folds": chosen,
         "versions": versions(),
     }
-    model = write_model(folder, learned, learned.sources_among(sources), card)
+    model = write_model(folder, learned, [one for one in sources if one.name in used], card)
     write_report(model, measured, judged, folder / REPORT)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return model

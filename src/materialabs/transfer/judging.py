@@ -132,7 +132,7 @@ def learner_of(
             used, starts = suiting(scores), starting(scores)
         if said is not None:
             said(used)
-        strategies = strategies_for(used, starts, offered=sources, networks=networks)
+        strategies = strategies_for(used, starts, networks=networks)
         find = partial(learn, learned, targets, measured.head, groups, strategies, seed=seed)
         found = (
             find()

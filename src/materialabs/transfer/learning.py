@@ -28,7 +28,6 @@ from materialabs.predictions import EVERYWHERE, Prediction
 from materialabs.transfer.described import STATISTICS, Described
 from materialabs.transfer.folds import compound_labels, inner_folds
 from materialabs.transfer.probabilities import ClassScale
-from materialabs.transfer.sources import Source, blocks_of, pairs_of
 from materialabs.transfer.strategies import Fitted, Strategy
 from materialabs.transfer.weighing import best_shares
 
@@ -108,19 +107,6 @@ class Learned:
             return raw
         groups = chemical_groups(described.compositions)
         return self.calibration.applied(raw, signals_of(answers, self.shares), groups)
-
-    @property
-    def blocks(self) -> frozenset[str]:
-        """Names of the blocks that are read."""
-        return frozenset({STATISTICS}.union(*(one.blocks for one in self.strategies)))
-
-    def sources_among(self, offered: Sequence[Source]) -> list[Source]:
-        """The sources whose blocks are read: some alone, or all of them together."""
-        together = pairs_of([one.name for one in offered]) in self.blocks
-        return [
-            one for one in offered
-            if together or not self.blocks.isdisjoint(blocks_of([one.name]))
-        ]  # fmt: skip
 
     def means(self, described: Described) -> Floats:
         """Predicted values [n, 1], or probabilities [n, k], and nothing else."""

@@ -144,7 +144,7 @@ class TransferModel:
     ) -> Described:
         """What the model sees of compositions."""
         table = condition_table(self.conditions, conditions or {}, len(compositions))
-        return describe(compositions, self._sources, table, needed=self._learned.blocks)
+        return describe(compositions, self._sources, table)
 
     def means(self, described: Described) -> Floats:
         """Values [n, 1], or probabilities [n, k], of compositions that are described already."""

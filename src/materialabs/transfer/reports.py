@@ -124,12 +124,12 @@ def _strategies(card: Mapping[str, Any]) -> str:
         {"strategy": name, "error inside the table": error, "used": "yes" if name in used else "no"}
         for name, error in card["trials"].items()
     ]
-    told = f"<p>Sources of calculated knowledge: {escape(_listed(card['sources_chosen']))}."
+    sources = _listed([one["name"] for one in card["sources"]])
+    told = f"<p>Sources of calculated knowledge: {escape(sources)}."
     if card["sources_offered"]:
         told += " The one of the highest score was taken; each fold above chose for itself."
         if any(name.startswith(NETWORKS) for name in card["trials"]):
             told += " Networks begin as those of the two highest scores."
-        told += " Trees read what all sources say of pairs of elements."
     scores = [{"source": name, "score": score} for name, score in card["sources_offered"].items()]
     return f"{html_table(rows)}{told}</p>{html_table(scores)}"
 

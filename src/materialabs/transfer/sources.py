@@ -88,13 +88,8 @@ def features_of(source: str) -> str:
 
 
 def blocks_of(sources: Sequence[str]) -> tuple[str, ...]:
-    """Names of the blocks that each of some sources has of its own."""
+    """Names of all blocks of some sources."""
     return tuple(name for one in sources for name in (values_of(one), features_of(one)))
-
-
-def pairs_of(sources: Sequence[str]) -> str:
-    """Name of the block of what some sources, taken together, say of pairs of elements."""
-    return f"pairs by {', '.join(sources)}"
 
 
 def shipped_names() -> tuple[str, ...]:

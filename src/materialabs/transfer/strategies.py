@@ -15,7 +15,7 @@ from materialabs.forests import Forest
 from materialabs.threads import map_chunks
 from materialabs.transfer.described import ALLOYING, PHYSICAL, STATISTICS, Described
 from materialabs.transfer.gaussian_process import Process
-from materialabs.transfer.sources import blocks_of, pairs_of
+from materialabs.transfer.sources import blocks_of
 
 if TYPE_CHECKING:
     from materialabs.transfer.tuning import Tuned
@@ -42,11 +42,6 @@ class Strategy(Protocol):
     @property
     def name(self) -> str:
         """What it is called in cards."""
-        ...
-
-    @property
-    def blocks(self) -> tuple[str, ...]:
-        """Names of the blocks that it reads."""
         ...
 
     def fit(self, described: Described, targets: Floats, seed: int) -> Fitted:
@@ -198,11 +193,6 @@ class Networks:
     name: str
     starts: tuple[str, ...] = ()
 
-    @property
-    def blocks(self) -> tuple[str, ...]:
-        """None: networks read formulas."""
-        return ()
-
     def fit(self, described: Described, targets: Floats, seed: int) -> FittedNetworks:
         """Let the networks learn, as many at once as torch may use threads, each on one."""
         from torch import get_num_threads, set_num_threads
@@ -269,45 +259,34 @@ TREES, BOOSTED, KERNEL, NETWORKS = "trees", "boosted trees", "kernel", "networks
 
 
 def strategies_for(
-    sources: Sequence[str],
-    starts: Sequence[str] = (),
-    *,
-    offered: Sequence[str] = (),
-    networks: bool = True,
+    sources: Sequence[str], starts: Sequence[str] = (), *, networks: bool = True
 ) -> tuple[Strategy, ...]:
-    """The strategies that nested validation weighs; those of physics guard against bad sources.
+    """The strategies that nested validation weighs; those without sources guard against bad ones.
 
     Parameters
     ----------
     sources
-        Names of the sources whose own blocks are read; possibly none.
+        Names of the sources whose blocks are there; possibly none.
     starts
         Names of the sources as whose networks others begin; possibly none.
-    offered
-        Names of all sources that there are, which tell of pairs of elements; possibly none.
     networks
         Whether networks are among them, which take most of the time.
     """
+    begun = f"{NETWORKS} from {', '.join(starts)}" if starts else NETWORKS
+    last: tuple[Strategy, ...] = (Networks(begun, tuple(starts)),) if networks else ()
     physical = (STATISTICS, ALLOYING)
-    found: list[Strategy] = [
+    plain: tuple[Strategy, ...] = (
         Trees(TREES, physical), Boosted(BOOSTED, physical), Kernel(KERNEL, PHYSICAL),
-    ]  # fmt: skip
-    if offered:
-        paired = pairs_of(offered)
-        found += [
-            Trees(f"{TREES} with {paired}", (*physical, paired)),
-            Boosted(f"{BOOSTED} with {paired}", (*physical, paired)),
-        ]
-    if sources:
-        own, told = blocks_of(sources), ", ".join(sources)
-        found += [
-            Boosted(f"{BOOSTED} with {told}", (*physical, *own)),
-            Kernel(f"{KERNEL} with {told}", (*PHYSICAL, *own)),
-        ]
-    if networks:
-        begun = f"{NETWORKS} from {', '.join(starts)}" if starts else NETWORKS
-        found.append(Networks(begun, tuple(starts)))
-    return tuple(found)
+    )  # fmt: skip
+    if not sources:
+        return (*plain, *last)
+    learned, told = blocks_of(sources), ", ".join(sources)
+    return (
+        *plain,
+        Boosted(f"{BOOSTED} with {told}", (*physical, *learned)),
+        Kernel(f"{KERNEL} with {told}", (*PHYSICAL, *learned)),
+        *last,
+    )
 
 
 KINDS: Final[dict[str, type[Trees] | type[Boosted] | type[Kernel] | type[Networks]]] = {
