@@ -283,6 +283,15 @@ def test_ragged_rows_gather_members_in_order() -> None:
     assert offsets.tolist() == [0, 3, 3, 5]
 
 
+@given(st.floats(1e-12, 1e8))
+def test_amounts_are_written_as_they_are_read(amount: float) -> None:
+    """Without exponents, to six digits or eight places: a steel may hold 9.5e-05 of nickel."""
+    [text] = Compositions.from_dicts([{26: 2.0, 28: amount}]).formulas()
+    assert "e" not in text.replace("Fe", "")
+    [read] = Compositions.parse([text])
+    assert read[28] == pytest.approx(amount, rel=1e-5, abs=5.1e-9)
+
+
 def test_traces_are_no_group() -> None:
     traces = Compositions.parse(["Fe0.99999O0.0000005S0.0000005"])
     assert traces.reduced_formulas()[0].startswith("Fe")

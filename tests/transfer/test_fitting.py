@@ -14,10 +14,13 @@ from materialabs import transfer
 from materialabs.crystals.compositions import Compositions
 from materialabs.errors import InputError, IntegrityError, NotFound
 from materialabs.transfer import judging
+from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import shapley_values
+from materialabs.transfer.judging import digest_of
 from materialabs.transfer.learning import Learned, learn
 from materialabs.transfer.models import TransferModel
 from materialabs.transfer.sources import shipped_names
+from materialabs.transfer.strategies import strategies_for
 from tests.transfer.made_tables import write_table
 
 
@@ -250,6 +253,16 @@ def test_a_fit_that_was_killed_goes_on_where_it_was(
     assert len(calls) == len(whole.card["metrics"]["folds"]) - len(kept) + 1
     assert again.card["metrics"] == whole.card["metrics"]
     assert again.card["files"] == whole.card["files"] and not work.exists()
+
+
+def test_what_other_strategies_have_learned_is_not_taken_for_ones_own() -> None:
+    described, groups = describe(Compositions.parse(["NaCl", "CaO"])), np.arange(2)
+    targets = np.array([[1.0], [2.0]])
+    names = {
+        digest_of(described, targets, groups, some)
+        for some in (strategies_for([]), strategies_for(["gap"]), strategies_for([])[:-1])
+    }
+    assert len(names) == 3
 
 
 def fitted(table: Path, folder: Path) -> TransferModel:

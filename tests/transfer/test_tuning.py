@@ -16,8 +16,14 @@ from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import BY_NETWORKS
 from materialabs.transfer.learning import learn
 from materialabs.transfer.models import write_model
-from materialabs.transfer.sources import shipped
-from materialabs.transfer.strategies import Networks, document_of, strategies_for, strategy_of
+from materialabs.transfer.sources import blocks_of, shipped
+from materialabs.transfer.strategies import (
+    Kernel,
+    Networks,
+    document_of,
+    strategies_for,
+    strategy_of,
+)
 from materialabs.transfer.tuning import ConditionedNetwork, alike, heads_of, schedule, tune
 from tests.transfer.made_tables import formulas_of, ionicity_of, write_table
 
@@ -188,6 +194,22 @@ def test_a_model_with_networks_is_explained_and_reads_back(tmp_path: Path, quick
     assert BY_NETWORKS in [one.name for one in told.descriptors]
     for parts in (told.elements, told.descriptors):
         assert told.usual + sum(one.value for one in parts) == pytest.approx(told.prediction)
+
+
+def test_what_sources_say_is_one_kind_however_many_they_are(tmp_path: Path) -> None:
+    """Each kind more would double the time of an explanation."""
+    sources, formulas = [shipped("energy"), shipped("gap")], formulas_of(40)
+    learned = learn(
+        describe(Compositions.parse(formulas), sources), ionicity_of(formulas)[:, None],
+        Head("ionicity", "1"), np.arange(40),
+        [Kernel("kernel", ("statistics", *blocks_of(["energy", "gap"])))],
+    )  # fmt: skip
+    card = {"name": "made", "conditions": [], "background": formulas[:8]}
+    told = transfer.explain(write_model(tmp_path, learned, sources, card), "Fe0.00005Na0.3Cl")
+    names = [one.name for one in told.descriptors]
+    assert [one for one in names if "energy" in one or "gap" in one] == [
+        "calculated knowledge: energy, gap"
+    ]
 
 
 def test_a_fit_tries_networks(tmp_path: Path, quick: None) -> None:

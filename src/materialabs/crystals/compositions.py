@@ -216,10 +216,13 @@ def _parse_cached(formula: str) -> dict[int, float]:
 
 
 def _amount_text(amount: float) -> str:
+    """An amount to six digits, nothing for one; never with an exponent, which no formula has."""
     if abs(amount - 1.0) < AMOUNT_TOLERANCE:
         return ""
     whole = round(amount)
-    return str(whole) if abs(amount - whole) < AMOUNT_TOLERANCE else f"{round(amount, 8):g}"
+    if whole and abs(amount - whole) < AMOUNT_TOLERANCE:
+        return str(whole)
+    return np.format_float_positional(float(f"{round(amount, 8) or amount:g}"), trim="-")
 
 
 def _electronegativity_order(key: tuple[tuple[int, float], ...]) -> list[tuple[int, float]]:

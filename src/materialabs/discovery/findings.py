@@ -188,10 +188,9 @@ class Findings:
     @cached_property
     def hull_of_distinct(self) -> Hull:
         """The hull with the lowest of those that came to the same crystal alone, for pictures."""
-        place = {one.name: row for row, one in enumerate(self.good)}
         lowest: dict[str, int] = {}
-        for one in self.good:
-            first, row = self.same_as.get(one.name, one.name), place[one.name]
+        for row, one in enumerate(self.good):
+            first = self.same_as.get(one.name, one.name)
             if self.values[row] < self.values[lowest.setdefault(first, row)]:
                 lowest[first] = row
         known = np.arange(len(self.good), len(self._every))

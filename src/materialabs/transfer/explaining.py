@@ -219,15 +219,19 @@ def _of_descriptors(
 
 
 def _kinds(described: Described) -> dict[str, list[str]]:
-    """For each block, the kind of each of its columns."""
-    found = {}
-    for name, block in described.blocks.items():
-        if name == STATISTICS:
-            found[name] = [_theme(column) for column in block.names]
-        else:
-            title = {ALLOYING: "Miedema's model", FRACTIONS: "which elements"}.get(name, name)
-            found[name] = [title] * len(block.names)
-    return found
+    """For each block, the kind of each of its columns; all that sources say is of one kind.
+
+    Every kind more doubles the coalitions, so that their number must not grow with the sources.
+    """
+    told = f"calculated knowledge: {', '.join(described.sources)}"
+    titles = {ALLOYING: "Miedema's model", FRACTIONS: "which elements"}
+    return {
+        name: (
+            [_theme(column) for column in block.names] if name == STATISTICS
+            else [titles.get(name, told)] * len(block.names)
+        )
+        for name, block in described.blocks.items()
+    }  # fmt: skip
 
 
 def _theme(column: str) -> str:

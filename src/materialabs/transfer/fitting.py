@@ -24,7 +24,7 @@ from materialabs.transfer.choosing import offered_scores, starting, suiting
 from materialabs.transfer.described import describe
 from materialabs.transfer.explaining import background_of
 from materialabs.transfer.folds import FoldPlan, compound_labels, plan_folds
-from materialabs.transfer.judging import figures_of, judge, learner_of, rows_digest
+from materialabs.transfer.judging import digest_of, figures_of, judge, learner_of, rows_digest
 from materialabs.transfer.learning import Learned, learn
 from materialabs.transfer.models import TransferModel, kept_or_learned, write_model
 from materialabs.transfer.reports import write_report
@@ -151,8 +151,8 @@ def fit_measurements(
     chosen: list[list[str]] = []
     work = folder / WORK / hashlib.sha256(json.dumps(told["plan"]).encode()).hexdigest()[:12]
 
-    def keep(rows: str, learn: Callable[[], Learned]) -> Learned:
-        return kept_or_learned(work / rows[:12], learn)
+    def keep(name: str, learn: Callable[[], Learned]) -> Learned:
+        return kept_or_learned(work / name[:12], learn)
 
     learner = learner_of(
         measured, names, choose=choose, seed=seed, networks=networks, said=chosen.append,
@@ -163,7 +163,7 @@ def fit_measurements(
     used, starts = (suiting(scores), starting(scores)) if choose else (names, names)
     strategies = strategies_for(used, starts, networks=networks)
     learned = keep(
-        "all", partial(
+        digest_of(described, measured.targets, compounds, strategies), partial(
             learn, described, measured.targets, measured.head, compounds, strategies, seed=seed
         ),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from materialabs.transfer.described import Described
 from materialabs.transfer.folds import FoldPlan
 from materialabs.transfer.learning import Learned, learn
 from materialabs.transfer.sources import Source
-from materialabs.transfer.strategies import strategies_for
+from materialabs.transfer.strategies import Strategy, document_of, strategies_for
 from materialabs.transfer.tables import Measurements
 
 Floats = NDArray[np.float64]
@@ -31,7 +32,7 @@ Rows = NDArray[np.int64]
 
 
 Keep = Callable[[str, Callable[[], Learned]], Learned]
-"""Given a name for some rows and a way to learn from them, hands out what was learned."""
+"""Given a name for what is to be learned and a way to learn it, hands out what was learned."""
 
 
 class Learner(Protocol):
@@ -134,14 +135,20 @@ def learner_of(
             said(used)
         strategies = strategies_for(used, starts, networks=networks)
         find = partial(learn, learned, targets, measured.head, groups, strategies, seed=seed)
-        found = (
-            find()
-            if keep is None
-            else keep(rows_digest(learned.compositions, learned.conditions, targets, groups), find)
-        )
-        return found.told(judged)
+        if keep is None:
+            return find().told(judged)
+        return keep(digest_of(learned, targets, groups, strategies), find).told(judged)
 
     return predict
+
+
+def digest_of(
+    learned: Described, targets: Floats, groups: Rows, strategies: Sequence[Strategy]
+) -> str:
+    """SHA-256 of all that decides what is learned but the seed: rows, strategies, version."""
+    rows = rows_digest(learned.compositions, learned.conditions, targets, groups)
+    told = json.dumps([rows, [document_of(one) for one in strategies], cards.versions()])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def rows_digest(cells: Compositions, conditions: Descriptors, *others: NDArray[Any]) -> str:

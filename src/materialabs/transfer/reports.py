@@ -126,7 +126,7 @@ def _strategies(card: Mapping[str, Any]) -> str:
     ]
     sources = _listed([one["name"] for one in card["sources"]])
     told = f"<p>Sources of calculated knowledge: {escape(sources)}."
-    if card["sources_offered"]:
+    if card["sources"] and card["sources_offered"]:
         told += " The one of the highest score was taken; each fold above chose for itself."
         if any(name.startswith(NETWORKS) for name in card["trials"]):
             told += " Networks begin as those of the two highest scores."
