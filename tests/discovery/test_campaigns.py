@@ -389,6 +389,8 @@ def test_relaxations_that_came_to_one_crystal_are_told_as_one(finished: Campaign
     twice = replace(finished.findings, listed=(*finished.findings.listed, larger, higher))
     added = {name: same for name, same in twice.same_as.items() if name.startswith("r9")}
     assert added == {"r9-00": good.name}
+    assert twice.twins_of(larger)[0].name == good.name
+    assert larger in twice.twins_of(good) and higher not in twice.twins_of(good)
     rows = {row["name"]: row["same as"] for row in finding_rows(twice)}
     assert rows["r9-00"] == good.name
     assert not rows[good.name]

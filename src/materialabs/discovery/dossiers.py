@@ -35,6 +35,8 @@ class Dossier:
     ----------
     finding
         Its relaxation.
+    twins
+        Other relaxations that came to the same crystal.
     crystal
         Conventional cell, symmetrised where a symmetry was found.
     space_group
@@ -55,6 +57,7 @@ class Dossier:
     """
 
     finding: Finding
+    twins: tuple[Finding, ...]
     crystal: Crystals
     space_group: str
     formation_energy: float
@@ -80,6 +83,7 @@ class Dossier:
             "space_group": self.space_group,
             "given_or_found": "given" if one.given else "found",
             "origin": origin_text(one),
+            "also_reached_as": [twin.name for twin in self.twins],
             "status": one.result["status"],
             "energy_ev_per_atom": one.result["energy"],
             "formation_energy_ev_per_atom": self.formation_energy,
@@ -104,6 +108,7 @@ def make_dossier(findings: Findings, finding: Finding, lists: Sequence[KnownList
     symbol = f"{found.symbols()[0]} ({number})" if number else "none found"
     return Dossier(
         finding,
+        findings.twins_of(finding),
         conventional(relaxed, LABEL_WITHIN),
         symbol,
         float(findings.formation.values[place]),

@@ -185,6 +185,14 @@ class Findings:
                 rivals.append(place)
         return found
 
+    def twins_of(self, finding: Finding) -> tuple[Finding, ...]:
+        """The other relaxations that came to the same crystal, in their order."""
+        first = self.same_as.get(finding.name, finding.name)
+        return tuple(
+            one for one in self.good
+            if one is not finding and self.same_as.get(one.name, one.name) == first
+        )  # fmt: skip
+
     @cached_property
     def hull_of_distinct(self) -> Hull:
         """The hull with the lowest of those that came to the same crystal alone, for pictures."""

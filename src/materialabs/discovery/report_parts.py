@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from materialabs.discovery.tables import finding_rows, origin_text
 
 if TYPE_CHECKING:
     from materialabs.discovery.report import ReportContents
+
+
+TWINS_TOLD: Final = 3
+"""Other ways to the same crystal that a card tells."""
 
 
 def canvas(crystal: Any, label: str) -> Html:
@@ -62,6 +67,7 @@ def _card(one: Dossier) -> Html:
         ("Would form otherwise", formula(one.reaction)),
         ("Chemical potentials", f"{windows} (eV/atom, zero at the element)"),
         ("How it was made", origin_text(one.finding)),
+        ("Also reached", _reached(one.twins)),
         ("Compared", element("ul", *(element("li", _sentence(item)) for item in one.comparisons))),
         ("Same structure type", ", ".join(one.relatives) or "none among those compared"),
     ]
@@ -77,6 +83,15 @@ def _card(one: Dossier) -> Html:
                 element("dl", *listed), class_="split"),
         class_="card", id=f"compound-{one.finding.name}",
     )  # fmt: skip
+
+
+def _reached(twins: Sequence[Finding]) -> str:
+    """The first few of other ways to the same crystal, and how many more there are."""
+    if not twins:
+        return "by no other start"
+    told = "; ".join(f"{one.name}, {origin_text(one)}" for one in twins[:TWINS_TOLD])
+    more = len(twins) - TWINS_TOLD
+    return f"{told}; and {more} more" if more > 0 else told
 
 
 def _sentence(item: Any) -> str:
