@@ -37,5 +37,6 @@ def test_the_power_of_a_curve_is_that_of_its_errors(table: Table) -> None:
     row = curve_row("made", table, counts, curve)
     assert row["exponent"] == pytest.approx(np.log2(1.5))
     assert row["many_elements_exponent"] == pytest.approx(np.log2(1.5))
-    assert row["mae_mev_per_atom"] == [100.0, 66.67, 44.44]
+    assert row["median_exponent"] == pytest.approx(np.log2(1.5))
+    assert row["mae_mev_per_atom"] == row["median_mev_per_atom"] == [100.0, 66.67, 44.44]
     assert np.exp(row["log_mae_of_one_crystal"]) == pytest.approx(100.0 * 100 ** np.log2(1.5))
