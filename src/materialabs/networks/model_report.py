@@ -44,7 +44,7 @@ h3 {{ font-size: 1.05em; margin: 1.2em 0 .3em }}
 table {{ border-collapse: collapse; font-size: 14px; margin: .5em 0 }}
 th, td {{ padding: 3px 10px; border-bottom: 1px solid #ddd; text-align: right }}
 th:first-child, td:first-child {{ text-align: left }}
-td.text {{ text-align: left }}
+th.text, td.text {{ text-align: left; overflow-wrap: anywhere }}
 .lead {{ font-size: 1.1em }} .small {{ color: #555; font-size: 13px; overflow-wrap: anywhere }}
 .wide {{ overflow-x: auto }}
 """
@@ -378,12 +378,19 @@ def facts(rows: Mapping[str, str]) -> str:
 
 
 def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as an HTML table, one column for each key of the first row."""
+    """Rows as an HTML table, one column for each key of the first row; texts stand at the left."""
     if not rows:
         return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
+    first = next(iter(rows[0]))
+    texts = {name for name, value in rows[0].items() if isinstance(value, str)} - {first}
+    sides = {name: " class='text'" if name in texts else "" for name in rows[0]}
+    head = "".join(f"<th{side}>{escape(name)}</th>" for name, side in sides.items())
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_text(value))}</td>" for value in row.values()) + "</tr>"
+        "<tr>"
+        + "".join(
+            f"<td{sides.get(name, '')}>{escape(_text(value))}</td>" for name, value in row.items()
+        )
+        + "</tr>"
         for row in rows
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
