@@ -36,8 +36,7 @@ WORST_POINTS: Final = 100
 """Points with the largest errors, which are always drawn."""
 
 STYLE: Final = f"""
-body {{ font: 15px/1.5 {FONT}; color: #1a1a1a; max-width: 1120px; margin: 2em auto;
-  padding: 0 1em }}
+body {{ font: 15px/1.5 {FONT}; color: #1a1a1a; max-width: 1120px; margin: 2em auto; padding:0 1em }}
 h1 {{ font-size: 1.6em }} h2 {{ font-size: 1.25em; margin-top: 2em; border-bottom: 1px solid #ccc }}
 h3 {{ font-size: 1.05em; margin: 1.2em 0 .3em }}
 .pictures {{ display: flex; flex-wrap: wrap; gap: 16px }}
@@ -381,20 +380,16 @@ def html_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as an HTML table, one column for each key of the first row; texts stand at the left."""
     if not rows:
         return ""
-    first = next(iter(rows[0]))
-    texts = {name for name, value in rows[0].items() if isinstance(value, str)} - {first}
-    sides = {name: " class='text'" if name in texts else "" for name in rows[0]}
-    head = "".join(f"<th{side}>{escape(name)}</th>" for name, side in sides.items())
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{sides.get(name, '')}>{escape(_text(value))}</td>" for name, value in row.items()
-        )
-        + "</tr>"
-        for row in rows
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<div class='wide'>{table}</div>"
+    _, *others = rows[0]
+    sides = {name: " class='text'" for name in others if isinstance(rows[0][name], str)}
+
+    def cells(kind: str, row: Mapping[str, str]) -> str:
+        parts = (f"<{kind}{sides.get(n, '')}>{escape(text)}</{kind}>" for n, text in row.items())
+        return f"<tr>{''.join(parts)}</tr>"
+
+    head = cells("th", {name: name for name in rows[0]})
+    body = "".join(cells("td", {n: _text(value) for n, value in row.items()}) for row in rows)
+    return f"<div class='wide'><table><thead>{head}</thead><tbody>{body}</tbody></table></div>"
 
 
 def _text(value: Any) -> str:
