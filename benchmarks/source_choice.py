@@ -1,12 +1,11 @@
-"""Which of six sources to learn from: told by a score, and found out by learning from each.
+"""Which of five sources to learn from: told by a score, and found out by learning from each.
 
-Six sources ship: energies, gaps, volumes, elastic moduli, all of these at once, and the stiffness
-of crystals and random alloys. On each table and each fold, a Gaussian process and boosted trees
-with each source are weighed by nested validation and judged; that is what a choice without a score
-costs. The scores see the training rows alone: the published one (1/RMSE of ridge regression on the
-rows that it learned from) and ours (compounds left out one by one,
-:mod:`materialabs.transfer.choosing`). A pick is good when its error is within 2 % of the best
-source's.
+Five sources ship: energies, gaps, volumes, elastic moduli, and all of these at once. On each table
+and each fold, a Gaussian process and boosted trees with each source are weighed by nested
+validation and judged; that is what a choice without a score costs. The scores see the training rows
+alone: the published one (1/RMSE of ridge regression on the rows that it learned from) and ours
+(compounds left out one by one, :mod:`materialabs.transfer.choosing`). A pick is good when its error
+is within 2 % of the best source's.
 
 ``python -m benchmarks.source_choice`` takes forty minutes of one core; ``--quick`` takes half a
 minute and writes nothing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from benchmarks.harness import data_folder
 from benchmarks.measured_tables import Task
 from benchmarks.peers import keep
+from materialabs.networks.splits import Split
 from materialabs.transfer.choosing import offered_scores, starting, suiting
 from materialabs.transfer.described import STATISTICS, Described
 from materialabs.transfer.folds import inner_folds
 from materialabs.transfer.learning import Answers, Trial
 from materialabs.transfer.sources import blocks_of
 from materialabs.transfer.strategies import Networks, Strategy, strategies_for
+from materialabs.transfer.weighing import best_shares
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -66,11 +68,20 @@ class Fit:
 
 @dataclass(frozen=True)
 class Told:
-    """Predicted values or probabilities [n, k], and 90 % intervals where a method has them."""
+    """Predicted values or probabilities [n, k], and 90 % intervals where a method has them.
+
+    Parameters
+    ----------
+    mean, low, high
+        Of the judged rows.
+    inside
+        Of the rows learned from in each outer fold, as :func:`said_inside` tells them.
+    """
 
     mean: Array
     low: Array | None = None
     high: Array | None = None
+    inside: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -248,9 +259,49 @@ def _told(fit: Fit, strategies: Sequence[Strategy], kept: Kept) -> Told:
         },
     )  # fmt: skip
     found = trial.learned(fit.task.measured.head).told(fit.judged)
+    inside = said_inside(trial.outside.values, trial.targets, trial.cuts, classes=fit.task.classes)
     if fit.task.classes:
-        return Told(np.asarray(found.probability))
-    return Told(found.mean[:, None], found.low[:, None], found.high[:, None])
+        return Told(np.asarray(found.probability), inside=(inside,))
+    return Told(found.mean[:, None], found.low[:, None], found.high[:, None], (inside,))
+
+
+def said_inside(
+    values: Array, targets: Array, cuts: Sequence[Split], *, classes: bool = False
+) -> Array:
+    """What is said of each training row [n, k] by strategies and shares that have not seen it.
+
+    Strategies have learned without the row's inner fold, and their shares are found on the other
+    inner folds. Of a table cut in five, so many rows are judged four times as often as by the
+    outer folds. The source alone was chosen with all of these rows.
+
+    Parameters
+    ----------
+    values
+        [s, n, k], what each strategy says of the rows of each inner fold without it.
+    targets
+        [n, k].
+    cuts
+        The inner folds.
+    classes
+        Whether the k columns are probabilities of classes.
+    """
+
+    def kept(places: Rows) -> Rows:
+        return places[places >= 0]
+
+    told = np.full_like(targets, np.nan, dtype=np.float64)
+    for left_out in cuts:
+        place = np.full(len(targets), -1)
+        place[left_out.train] = np.arange(len(left_out.train))
+        others = [
+            replace(cut, train=kept(place[cut.train]), test=kept(place[cut.test]))
+            for cut in cuts if cut is not left_out
+        ]  # fmt: skip
+        shares = best_shares(
+            values[:, left_out.train], targets[left_out.train], others, classes=classes
+        )
+        told[left_out.test] = np.tensordot(shares, values[:, left_out.test], axes=1)
+    return told
 
 
 def cromel(name: str, generator: Any, epochs: int, mark: str) -> Method:

@@ -3,9 +3,8 @@
 ``python scripts/train_transfer_source.py mp36k`` reads mp36k and the elastic moduli of binaries
 from the reference data, learns all quantities, writes the folder ``mp36k`` and takes about four
 minutes of one core; ``energy --only energy``, ``gap --only gap``, ``volume --only volume`` and
-``moduli --only moduli`` learn one kind of quantity alone, and ``stiffness --stiffness`` learns what
-``scripts/calculate_stiffness.py`` has packed. ``--without TABLE COLUMN`` leaves out the formulas of
-a table of measurements, to see what they matter; that is not shipped.
+``moduli --only moduli`` learn one kind of quantity alone. ``--without TABLE COLUMN`` leaves out the
+formulas of a table of measurements, to see what they matter; that is not shipped.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.calculated_quantities import PARTS, calculated, train
-from benchmarks.calculated_stiffness import Stiffness
 
-from benchmarks import calculated_stiffness
 from materialabs.crystals.compositions import Compositions
 from materialabs.networks.learning_tasks import Epoch
 from materialabs.networks.table_rows import read_rows
@@ -34,9 +31,7 @@ def main() -> None:
         "--without", nargs=2, action="append", default=[], metavar=("TABLE", "COLUMN"),
         help="leave out the formulas of a table; may be given several times",
     )  # fmt: skip
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--only", choices=sorted(PARTS), help="learn these quantities alone")
-    what.add_argument("--stiffness", action="store_true", help="learn calculated stiffness")
+    parser.add_argument("--only", choices=sorted(PARTS), help="learn these quantities alone")
     arguments = parser.parse_args()
     known = [
         str(row[column])
@@ -45,9 +40,6 @@ def main() -> None:
         if row.get(column)
     ]
     gone = compound_labels(Compositions.parse(known)) if known else []
-    if arguments.stiffness:
-        calculated_stiffness.train(Stiffness.load(), arguments.out, without=gone, on_epoch=show)
-        return
     train(calculated(), arguments.out, without=gone, only=arguments.only, on_epoch=show)
 
 
