@@ -443,6 +443,23 @@ def test_a_molecule_without_a_cell_gets_room(tmp_path: Path) -> None:
         np.testing.assert_allclose(gaps, expected, atol=1e-8)
 
 
+@pytest.mark.parametrize("charges", [0.5, "ab", {"Na": 1, "Cl": -1}, [0.5], [0.5, -0.5]])
+def test_what_is_not_one_value_for_each_atom_is_no_site_column(
+    tmp_path: Path, charges: Any
+) -> None:
+    from ase.io import write as ase_write
+
+    path = tmp_path / "x.json"
+    ase_write(path, slab()[:2])
+    document = json.loads(path.read_text())
+    document["1"]["initial_charges"] = charges
+    path.write_text(json.dumps(document))
+    crystals: Any = read(path)
+    assert len(crystals) == 1
+    held = [name for name in crystals.site_columns if "charge" in name]
+    assert bool(held) == (charges == [0.5, -0.5])
+
+
 def test_a_packed_database_is_read(tmp_path: Path) -> None:
     import gzip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -253,13 +253,21 @@ def _site_table(entries: Sequence[Entry]) -> Columns:
             {
                 name: _registered_sites(values, SITE_COLUMNS.get(name))
                 for name, values in entry.site_columns.items()
-                if len(values) == count
+                if _one_for_each(values, count)
             },
         )
         tables.append(
             Columns(count, {name: c for name, c in table.items() if not is_missing(c).all()})
         )
     return Columns.concat(tables)
+
+
+def _one_for_each(values: Any, count: int) -> bool:
+    """Whether there is a value for each site; a damaged file may hold one number for all."""
+    if isinstance(values, np.ndarray):
+        return values.ndim > 0 and len(values) == count
+    listed = isinstance(values, Sized) and not isinstance(values, (str, bytes, Mapping))
+    return listed and len(values) == count
 
 
 def _registered_sites(values: Any, kind: ColumnKind | None) -> Any:
