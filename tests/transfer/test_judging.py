@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from materialabs.predictions import Prediction
-from materialabs.transfer.judging import Judged, figures_of
+from materialabs.transfer.judging import Judged, figures_of, together
 from materialabs.transfer.tables import Measurements, read_measurements
 from tests.transfer.made_tables import write_table
 
@@ -38,3 +38,12 @@ def test_figures_count_each_row_once_and_folds_all_of_theirs(measured: Measureme
     assert figures["crystals"] == 4 == len(set(worst)) == len(worst)
     assert figures["mae"] == pytest.approx(7.0 / 4.0)
     assert [fold["mae"] for fold in figures["folds"]] == pytest.approx([1.0, 4.0])
+
+
+def test_folds_of_which_some_saw_no_zero_are_joined_by_the_wider_bounds() -> None:
+    bounded = Prediction(np.array([0.5]), np.ones(1), "1", "m/0", bounds=(0.0, np.inf))
+    free = Prediction(np.array([2.0]), np.ones(1), "1", "m/0")
+    found = together([bounded, free])
+    assert found.bounds == (-np.inf, np.inf)
+    assert found.mean.tolist() == [0.5, 2.0]
+    assert together([bounded, bounded]).bounds == (0.0, np.inf)

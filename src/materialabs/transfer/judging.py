@@ -98,7 +98,17 @@ def judge(
         rows.append(cut.test)
         folds.append(np.full(len(cut.test), number))
         _require_unchanged(sources, before)
-    return Judged(np.concatenate(rows), np.concatenate(folds), Prediction.concat(parts))
+    return Judged(np.concatenate(rows), np.concatenate(folds), together(parts))
+
+
+def together(parts: Sequence[Prediction]) -> Prediction:
+    """Predictions of all folds, with bounds that hold for each.
+
+    A single row may decide whether zero is the least value possible, and it is not in every fold.
+    """
+    lowest, highest = zip(*(part.bounds for part in parts), strict=True)
+    bounds = (min(lowest), max(highest))
+    return Prediction.concat([part.replace(bounds=bounds) for part in parts])
 
 
 def learner_of(
